@@ -12,5 +12,5 @@ def now() -> datetime:
 
 def move(offset: timedelta) -> None:
     """Lets this process live `offset` away from the present. For the demo's history only."""
-    global _offset  # noqa: PLW0603
+    global _offset
     _offset = offset

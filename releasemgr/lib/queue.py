@@ -23,7 +23,7 @@ def enqueue(path: str, *args: Any, cluster: str | None = None, name: str | None 
 
 def waiting(cluster: str | None = None) -> int:
     """How many tasks of a cluster are queued, those being worked on included. One query."""
-    return OrmQ.objects.filter(key=cluster or settings.Q_CLUSTER["name"]).count()
+    return int(OrmQ.objects.filter(key=cluster or settings.Q_CLUSTER["name"]).count())
 
 
 def ensure_schedule(name: str, path: str, cron: str) -> None:

@@ -1,0 +1,336 @@
+"""The embedded PostgreSQL: real servers, each in a folder of its own."""
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import pytest_django
+from django.core.exceptions import ImproperlyConfigured
+from django.db.utils import ConnectionHandler
+
+from releasemgr.lib.database import database_settings
+from releasemgr.lib.embedded import place as place_module
+from releasemgr.lib.embedded.base import DatabaseWrapper
+from releasemgr.lib.embedded.server import Server, postmaster, stop
+from releasemgr.lib.env import Env
+
+BASE = Path(__file__).parent.parent.parent
+NewServer = Callable[..., Server]
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Unlike tmp_path, which nobody but its owner may enter: root's server runs as another user."""
+    folder = Path(tempfile.mkdtemp(prefix="releasemgr-test-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def new_server(open_folder: Path, django_db_blocker: pytest_django.DjangoDbBlocker) -> Iterator[NewServer]:
+    """These databases are not the test database, so pytest-django need not guard them."""
+    made: list[Server] = []
+
+    def make(name: str = "var", within: Path = open_folder) -> Server:
+        made.append(Server(within / name))
+        return made[-1]
+
+    with django_db_blocker.unblock():
+        yield make
+    for server in made:
+        stop(server.place.data_dir)
+        for folder in (server.place.home, server.place.socket_dir.parent, server.place.socket_dir):
+            if folder.name.startswith("releasemgr-"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def connection_to(server: Server) -> Any:
+    handler = ConnectionHandler({"default": database_settings(Env({}), server.var_dir)})
+    connection = handler["default"]
+    assert isinstance(connection, DatabaseWrapper)
+    return connection
+
+
+def ask(server: Server, sql: str) -> Any:
+    connection = connection_to(server)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchone()[0] if cursor.description else None
+    finally:
+        connection.close()
+
+
+def pid_of(server: Server) -> int:
+    running = postmaster(server.place.data_dir)
+    assert running is not None
+    return running.pid
+
+
+def kill_nine(server: Server) -> int:
+    pid = pid_of(server)
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while postmaster(server.place.data_dir) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return pid
+
+
+def test_the_first_connection_starts_it_and_the_next_process_finds_it_again(new_server: NewServer) -> None:
+    server = new_server()
+    assert postmaster(server.place.data_dir) is None
+    assert ask(server, "SHOW fsync") == "on"
+    pid = pid_of(server)
+
+    again = Server(server.var_dir)
+
+    assert again.start() is False
+    assert ask(again, "SELECT current_database()") == "releasemgr"
+    assert pid_of(again) == pid
+
+
+def test_it_is_tuned_for_a_small_machine_and_listens_on_its_socket_only(new_server: NewServer) -> None:
+    server = new_server()
+    expected = {
+        "listen_addresses": "",
+        "shared_buffers": "64MB",
+        "max_connections": "200",
+        "TimeZone": "UTC",
+        "data_checksums": "on",
+        "server_encoding": "UTF8",
+    }
+    assert {name: ask(server, f"SHOW {name}") for name in expected} == expected
+
+
+def test_nobody_but_its_own_user_may_enter_its_folders(new_server: NewServer) -> None:
+    server = new_server()
+    server.start()
+    for folder in (server.place.data_dir, server.place.socket_dir):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_who_reaches_the_socket_is_not_believed(new_server: NewServer) -> None:
+    server = new_server()
+    server.start()
+    server.place.socket_dir.chmod(0o755)
+    (server.place.socket_dir / ".s.PGSQL.5432").chmod(0o777)
+    os.seteuid(1)
+    try:
+        with pytest.raises(psycopg.OperationalError, match="Peer authentication failed"):
+            psycopg.connect(host=str(server.place.socket_dir), user="releasemgr")
+    finally:
+        os.seteuid(0)
+        server.place.socket_dir.chmod(0o700)
+
+
+def test_two_checkouts_have_two_servers(new_server: NewServer) -> None:
+    one, two = new_server("one"), new_server("two")
+    ask(one, "CREATE TABLE only_in_one ()")
+    assert ask(two, "SELECT count(*) FROM pg_tables WHERE tablename = 'only_in_one'") == 0
+    assert pid_of(one) != pid_of(two)
+
+    two.stop()
+
+    assert ask(one, "SELECT count(*) FROM only_in_one") == 0
+
+
+def test_many_processes_starting_at_once_start_one_server(new_server: NewServer) -> None:
+    server = new_server()
+    launched: list[bool] = []
+
+    def start() -> None:
+        launched.append(Server(server.var_dir).start())
+
+    threads = [threading.Thread(target=start) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(launched) == [False, False, False, False, True]
+
+
+def test_after_a_kill_9_the_next_connection_starts_it_with_all_commits(
+    new_server: NewServer,
+) -> None:
+    server = new_server()
+    ask(server, "CREATE TABLE kept AS SELECT 42 AS answer")
+    killed = kill_nine(server)
+    assert (server.place.data_dir / "postmaster.pid").exists()
+
+    assert ask(server, "SELECT answer FROM kept") == 42
+
+    assert pid_of(server) != killed
+
+
+def test_a_pid_file_left_from_before_a_reboot_may_name_any_process(new_server: NewServer) -> None:
+    server = new_server()
+    server.start()
+    kill_nine(server)
+    file = server.place.data_dir / "postmaster.pid"
+    lock = server.place.socket_dir / ".s.PGSQL.5432.lock"
+    bystander = subprocess.Popen(["sleep", "60"])
+    try:
+        for each in (file, lock):
+            each.write_text("\n".join([str(bystander.pid), *each.read_text().splitlines()[1:]]) + "\n")
+
+        assert ask(server, "SELECT 1") == 1
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_a_crash_while_the_data_was_made_leaves_nothing_half(new_server: NewServer) -> None:
+    server = new_server()
+    half = server.place.home / "postgres.half"
+    half.mkdir(parents=True)
+    (half / "PG_VERSION").write_text("18\n")
+
+    assert ask(server, "SELECT 1") == 1
+
+    assert not half.exists()
+
+
+def test_stopping_is_complete_when_it_returns_and_happens_once(new_server: NewServer) -> None:
+    server = new_server()
+    server.start()
+    assert server.stop() is True
+    assert not (server.place.data_dir / "postmaster.pid").exists()
+    assert server.stop() is False
+
+
+def test_an_open_connection_does_not_hold_up_the_stop_and_connects_anew(
+    new_server: NewServer,
+) -> None:
+    server = new_server()
+    connection = connection_to(server)
+    connection.ensure_connection()
+
+    server.stop()
+    connection.close_if_unusable_or_obsolete()
+    connection.close()
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
+    connection.close()
+
+
+def test_a_socket_that_was_cleared_away_is_made_again(new_server: NewServer) -> None:
+    server = new_server()
+    server.start()
+    (server.place.socket_dir / ".s.PGSQL.5432").unlink()
+    assert ask(server, "SELECT 1") == 1
+
+
+def test_a_folder_too_deep_for_a_socket_gets_a_short_one(new_server: NewServer) -> None:
+    server = new_server("deep-" * 20 + "var")
+    assert ask(server, "SELECT 1") == 1
+    assert len(str(server.place.socket_dir)) < 60
+    assert server.place.data_dir.parent == server.var_dir
+
+
+def test_a_socket_folder_that_others_may_enter_is_refused(new_server: NewServer) -> None:
+    server = new_server()
+    server.place.socket_dir.mkdir()
+    os.chown(server.place.socket_dir, server.place.account.pw_uid, -1)
+    server.place.socket_dir.chmod(0o777)
+    with pytest.raises(ImproperlyConfigured, match="others may enter it"):
+        server.start()
+    assert postmaster(server.place.data_dir) is None
+
+
+def test_data_of_another_major_version_is_refused_by_name(new_server: NewServer) -> None:
+    server = new_server()
+    server.start()
+    server.stop()
+    (server.place.data_dir / "PG_VERSION").write_text("12\n")
+    with pytest.raises(ImproperlyConfigured, match="PostgreSQL 12"):
+        server.start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another user")
+def test_below_a_closed_folder_the_data_of_root_lies_elsewhere_and_nothing_is_opened(
+    new_server: NewServer,
+    open_folder: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o700)
+    server = new_server(within=closed)
+    monkeypatch.setattr(
+        "releasemgr.lib.embedded.programs.may_enter",
+        lambda account, folder: str(folder).startswith("/var/lib/"),
+    )
+
+    assert ask(server, "SELECT 1") == 1
+
+    assert server.place.data_dir.is_relative_to("/var/lib")
+    assert str(server.place.data_dir) in caplog.text
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+    closed.chmod(0o755)
+    assert place_module.place_of(server.var_dir).data_dir == server.place.data_dir
+    programs = next(server.place.home.glob("postgres-programs-*"))
+    assert os.readlink(f"/proc/{pid_of(server)}/exe").startswith(str(programs))
+
+
+def test_importing_the_settings_and_the_models_starts_nothing(open_folder: Path) -> None:
+    script = "import django; django.setup(); from django.db import connection; connection.vendor"
+    environment = {**os.environ, "RELEASEMGR_VAR": str(open_folder / "var"), "DATABASE_URL": ""}
+    environment["DJANGO_SETTINGS_MODULE"] = "releasemgr.settings"
+    subprocess.run([sys.executable, "-c", script], cwd=BASE, env=environment, check=True)
+    assert not list((open_folder / "var").glob("postgres*"))
+
+
+def test_a_named_server_is_used_as_it_is_and_the_embedded_one_left_alone(open_folder: Path) -> None:
+    url = "postgresql://ops%40eu:p%2Fw%23@db.example:6432/re%20lease?sslmode=require&connect_timeout=3"
+    settings = database_settings(Env({"DATABASE_URL": url}), open_folder / "var")
+    assert settings["ENGINE"] == "django.db.backends.postgresql"
+    assert (settings["USER"], settings["PASSWORD"]) == ("ops@eu", "p/w#")
+    assert (settings["HOST"], settings["PORT"], settings["NAME"]) == ("db.example", "6432", "re lease")
+    assert settings["OPTIONS"]["sslmode"] == "require"
+    assert settings["OPTIONS"]["connect_timeout"] == "3"
+    assert settings["OPTIONS"]["keepalives_idle"] == "30"
+    assert (settings["CONN_MAX_AGE"], settings["CONN_HEALTH_CHECKS"]) == (60, True)
+    assert not (open_folder / "var").exists()
+
+
+def test_a_socket_folder_can_be_named_as_host() -> None:
+    settings = database_settings(Env({"DATABASE_URL": "postgres://me@%2Frun%2Fpostgresql/db"}), Path("/x"))
+    assert settings["HOST"] == "/run/postgresql"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://u:secret@h/db",
+        "just words",
+        "postgres://u:secret@h:port/db",
+        "postgres://u:secret@h:70000/db",
+        "postgres://u:secret@h",
+        "postgres://u:secret@h/a/b",
+        "postgres://u:secret@[h/db",
+        "postgres://u:secret@h/db?sslmode",
+        "postgres://u:secret@h/db#x",
+    ],
+)
+def test_a_malformed_url_names_the_setting_and_never_shows_the_password(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="DATABASE_URL") as refusal:
+        database_settings(Env({"DATABASE_URL": url}), Path("/nowhere"))
+    assert "secret" not in str(refusal.value)
