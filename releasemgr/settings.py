@@ -46,10 +46,10 @@ INSTALLED_APPS = [
     "lucide",
     "axes",
     "csp",
-    "releasemgr",
     "builds",
     "instances",
     "upgrades",
+    "releasemgr",  # last: after a migration it keeps the roles, whose permissions the others bring
 ]
 
 MIDDLEWARE = [

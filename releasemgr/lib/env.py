@@ -39,9 +39,7 @@ class Env:
         except ValueError:
             number = least - 1
         if not least <= number <= most:
-            raise ImproperlyConfigured(
-                f"{name} is “{value}”. It takes a whole number from {least} to {most}."
-            )
+            raise ImproperlyConfigured(f"{name} is “{value}”. It takes a whole number from {least} to {most}.")
         return number
 
     def words(self, name: str, default: str = "") -> list[str]:
@@ -54,7 +52,5 @@ class Env:
     def zone(self, name: str, default: str) -> str:
         value = self.text(name, default)
         if value not in available_timezones():
-            raise ImproperlyConfigured(
-                f"{name} is “{value}”. It takes an IANA time zone, such as Europe/London."
-            )
+            raise ImproperlyConfigured(f"{name} is “{value}”. It takes an IANA time zone, such as Europe/London.")
         return ZoneInfo(value).key

@@ -32,7 +32,5 @@ def _stop(server: Server) -> str:
 
 def _status(server: Server) -> str:
     running = postmaster(server.place.data_dir)
-    state = (
-        f"It runs as process {running.pid}." if running else "It does not run; the next connection starts it."
-    )
+    state = f"It runs as process {running.pid}." if running else "It does not run; the next connection starts it."
     return f"{state} Data: {server.place.data_dir}. Log: {server.log_file}."

@@ -1,0 +1,39 @@
+"""The words for builds: channels and smoke tests."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from builds.maturity import CHANNELS, Maturity
+from releasemgr.lib.choices import Colour, StateChoices
+
+
+class ChannelName(models.TextChoices):
+    """From least to most mature (R4). The value is the channel's primary key."""
+
+    ALPHA = "alpha", _("alpha")
+    BETA = "beta", _("beta")
+    RELEASE = "release", _("release")
+    STABLE = "stable", _("stable")
+
+
+class MaturityChoice(models.IntegerChoices):
+    """The same order for the database, with the words for the screen."""
+
+    CANDIDATE = Maturity.CANDIDATE, _("candidate")
+    ALPHA = Maturity.ALPHA, _("alpha")
+    BETA = Maturity.BETA, _("beta")
+    RELEASE = Maturity.RELEASE, _("release")
+    STABLE = Maturity.STABLE, _("stable")
+
+
+class Smoke(StateChoices):
+    """What the smoke test reported last (R3). Only PASSED is passed."""
+
+    PENDING = "pending", Colour.IDLE, "clock", _("Waiting")
+    RUNNING = "running", Colour.RUN, "loader-circle", _("Running")
+    PASSED = "passed", Colour.OK, "circle-check", _("Passed")
+    FAILED = "failed", Colour.BAD, "circle-x", _("Failed")
+    VOID = "void", Colour.BAD, "circle-x", _("Void")
+
+
+DEFAULT_SOAK_DAYS = {channel.channel: 14 if channel is Maturity.STABLE else 0 for channel in CHANNELS}

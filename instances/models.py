@@ -1,0 +1,200 @@
+"""Customers, hosts and sites (instances), each with a target and the version it reported."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from builds.models import Build, Channel
+from builds.versions import key_of
+from instances.choices import Kind
+from instances.querysets import HostQuerySet, InstanceQuerySet
+from releasemgr.lib.actors import Origin
+
+one_line = RegexValidator(r"\A[^\x00-\x1f\x7f]*\Z", _("One line, without control characters."))
+absolute_path = RegexValidator(
+    r"\A/[^\x00-\x1f\x7f]*[^/\x00-\x1f\x7f]\Z", _("An absolute path, without a slash at its end.")
+)
+
+
+class Customer(models.Model):
+    slug = models.SlugField(max_length=60, unique=True)
+    name = models.CharField(max_length=120, validators=[one_line])
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Host(models.Model):
+    """A machine with sites on it. Its key is pinned: nothing runs there before a person approved it (U6)."""
+
+    name = models.SlugField(max_length=120, unique=True)
+    address = models.CharField(max_length=255, validators=[one_line])
+    port = models.PositiveIntegerField(default=22, validators=[MinValueValidator(1), MaxValueValidator(65535)])
+    user = models.CharField(max_length=64, default="releasemgr", validators=[one_line])
+    enabled = models.BooleanField(default=True)
+    max_parallel = models.PositiveSmallIntegerField(
+        default=2, validators=[MinValueValidator(1), MaxValueValidator(8)],
+        help_text=_("Upgrades at once. sshd takes 10 channels a connection by default."),
+    )  # fmt: skip
+
+    host_key = models.TextField(blank=True, help_text=_("The approved key, as “type base64”."))
+    host_key_approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    host_key_approved_at = models.DateTimeField(null=True, blank=True)
+    offered_key = models.TextField(blank=True, help_text=_("A key that the host offers and nobody approved."))
+    offered_at = models.DateTimeField(null=True, blank=True)
+
+    contacted_at = models.DateTimeField(null=True, blank=True, help_text=_("The last attempt to reach it."))
+    failing_since = models.DateTimeField(null=True, blank=True)
+    failure = models.TextField(blank=True, help_text=_("Why the last contact failed; empty if it did not."))
+
+    objects = HostQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(condition=Q(max_parallel__range=(1, 8)), name="host_max_parallel_1_to_8"),
+            models.CheckConstraint(condition=Q(port__range=(1, 65535)), name="host_port_valid"),
+        ]
+        permissions = [("approve_host_key", "Can approve host keys")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("host", args=[self.name])
+
+    @property
+    def key_changed(self) -> bool:
+        """Whether it offers another key than the approved one (U6)."""
+        return bool(self.host_key and self.offered_key)
+
+    @property
+    def key_trusted(self) -> bool:
+        """Whether upgrades may run: a key is approved, and the host offers no other (U6)."""
+        return bool(self.host_key) and not self.offered_key
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a site should run: a channel's name, or a pin to a build. Never both, never neither (T1)."""
+
+    channel: str | None = None
+    build: Build | None = None
+
+    def __post_init__(self) -> None:
+        if (self.channel is None) == (self.build is None):
+            raise ValueError("A target is a channel or a build.")
+
+    def __str__(self) -> str:
+        return self.channel or f"pinned {self.build}"
+
+
+TARGET_IS_ONE = Q(target_channel=None, target_build__isnull=False) | Q(target_channel__isnull=False, target_build=None)
+
+
+class Instance(models.Model):
+    """One customer's LIVE or TEST installation: a site, on screen."""
+
+    slug = models.SlugField(max_length=120, unique=True)
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="instances")
+    host = models.ForeignKey(Host, models.PROTECT, related_name="instances")
+    kind = models.CharField(max_length=4, choices=Kind.choices)
+    path = models.CharField(max_length=500, validators=[absolute_path])
+    url = models.URLField(max_length=500, blank=True)
+    notes = models.TextField(blank=True)
+
+    recipe = models.SlugField(max_length=60, default="symlink")
+    health_url = models.URLField(max_length=500, blank=True)
+    health_timeout_s = models.PositiveIntegerField(default=60, validators=[MaxValueValidator(3600)])
+    version_url = models.URLField(max_length=500, blank=True)
+    version_command = models.TextField(blank=True, validators=[one_line])
+    backup_command = models.TextField(blank=True, validators=[one_line])
+    migrate_command = models.TextField(blank=True, validators=[one_line])
+    migrate_undo_command = models.TextField(blank=True, validators=[one_line])
+    restart_command = models.TextField(blank=True, validators=[one_line])
+    min_free_mb = models.PositiveIntegerField(
+        default=0, help_text=_("Free disk that an upgrade needs beside the release itself, in MB.")
+    )
+
+    target_channel = models.ForeignKey(
+        Channel, models.PROTECT, null=True, blank=True, related_name="followers", db_column="target_channel"
+    )
+    target_build = models.ForeignKey(Build, models.PROTECT, null=True, blank=True, related_name="pinned_instances")
+
+    reported_version = models.CharField(max_length=200, blank=True, help_text=_("As the site printed it."))
+    reported_key = models.CharField(max_length=400, null=True, blank=True, db_collation="C", db_index=True)
+    reported_at = models.DateTimeField(null=True, blank=True)
+
+    objects = InstanceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["slug"]
+        verbose_name = _("site")
+        constraints = [
+            models.UniqueConstraint(fields=["host", "path"], name="instance_one_per_path"),
+            models.CheckConstraint(condition=TARGET_IS_ONE, name="instance_target_is_channel_or_build"),
+            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="instance_kind_known"),
+        ]
+        permissions = [("change_target", "Can change the target of sites")]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    def get_absolute_url(self) -> str:
+        return reverse("site", args=[self.slug])
+
+    @property
+    def target(self) -> Target:
+        return Target(channel=self.target_channel_id, build=self.target_build)
+
+    def report(self, raw: str, *, now: datetime) -> bool:
+        """Keeps what the site says of its version (P10), and whether that is another version than before."""
+        key = key_of(raw)
+        drifted = self.reported_at is not None and key != self.reported_key
+        self.reported_version, self.reported_key, self.reported_at = raw[:200], key, now
+        self.save(update_fields=["reported_version", "reported_key", "reported_at"])
+        return drifted
+
+
+class TargetChange(models.Model):
+    """One change of a target: who, when, from, to, why, from where (T1). Never edited."""
+
+    instance = models.ForeignKey(Instance, models.CASCADE, related_name="target_changes")
+    at = models.DateTimeField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    origin = models.CharField(max_length=10, choices=Origin.choices)
+    reason = models.TextField(blank=True)
+    from_channel = models.ForeignKey(Channel, models.PROTECT, null=True, related_name="+", db_column="from_channel")
+    from_build = models.ForeignKey(Build, models.PROTECT, null=True, related_name="+")
+    to_channel = models.ForeignKey(Channel, models.PROTECT, null=True, related_name="+", db_column="to_channel")
+    to_build = models.ForeignKey(Build, models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+        default_permissions = ("view",)
+        indexes = [models.Index(fields=["instance", "-at"])]
+
+    def __str__(self) -> str:
+        return f"{self.instance}: {self.to_channel_id or self.to_build}"
+
+    @property
+    def before(self) -> Target | None:
+        """None for the target that the site was created with."""
+        if self.from_channel_id or self.from_build_id:
+            return Target(channel=self.from_channel_id, build=self.from_build)
+        return None
+
+    @property
+    def after(self) -> Target:
+        return Target(channel=self.to_channel_id, build=self.to_build)

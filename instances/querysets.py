@@ -1,0 +1,54 @@
+"""The words for many sites and hosts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import Q
+
+from instances.choices import Kind
+
+if TYPE_CHECKING:
+    from instances.models import Host, Instance  # noqa: F401 - named in a base class, which ruff reads as text
+
+
+class InstanceQuerySet(models.QuerySet["Instance"]):
+    def for_list(self) -> InstanceQuerySet:
+        """With all that a row on a page, or the plan, looks at."""
+        return self.select_related("customer", "host", "target_build").order_by("slug")
+
+    def live(self) -> InstanceQuerySet:
+        return self.filter(kind=Kind.LIVE)
+
+    def test(self) -> InstanceQuerySet:
+        return self.filter(kind=Kind.TEST)
+
+    def following(self, channel: str) -> InstanceQuerySet:
+        return self.filter(target_channel=channel)
+
+    def pinned(self) -> InstanceQuerySet:
+        return self.exclude(target_build=None)
+
+    def never_reported(self) -> InstanceQuerySet:
+        """Sites whose version is unknown: never reported, or not a version (P3, P10)."""
+        return self.filter(reported_key=None)
+
+    def matching(self, text: str) -> InstanceQuerySet:
+        """Each word must occur in the slug, the customer, the host or the URL."""
+        found = self
+        for word in text.split():
+            found = found.filter(
+                Q(slug__icontains=word) | Q(customer__name__icontains=word)
+                | Q(host__name__icontains=word) | Q(url__icontains=word)
+            )  # fmt: skip
+        return found
+
+
+class HostQuerySet(models.QuerySet["Host"]):
+    def for_list(self) -> HostQuerySet:
+        return self.annotate(site_count=models.Count("instances")).order_by("name")
+
+    def awaiting_approval(self) -> HostQuerySet:
+        """Hosts that offer a key which nobody has approved (U6)."""
+        return self.exclude(offered_key="")

@@ -1,0 +1,1 @@
+"""What releasemgr itself keeps of the people who use it."""

@@ -1,0 +1,41 @@
+"""The four roles, as Django groups. Each may do all that the ones before it may.
+
+A permission is written `app.codename`. Pages and actions check permissions, never roles.
+"""
+
+from django.contrib.auth.models import Group, Permission
+
+VIEW = [
+    "builds.view_build", "builds.view_channel", "builds.view_promotion", "instances.view_customer",
+    "instances.view_host", "instances.view_instance", "instances.view_targetchange", "upgrades.view_run",
+    "upgrades.view_upgrade",
+]  # fmt: skip
+TARGETS = ["instances.change_target"]
+RELEASES = [
+    "builds.add_build", "builds.promote_build", "builds.withdraw_build", "builds.change_policy",
+    "upgrades.start_upgrade", "upgrades.decide_upgrade",
+]  # fmt: skip
+ADMINISTRATION = ["instances.approve_host_key"]
+
+ROLES: dict[str, list[str]] = {
+    "Viewer": VIEW,
+    "Support": VIEW + TARGETS,
+    "Release manager": VIEW + TARGETS + RELEASES,
+    "Administrator": VIEW + TARGETS + RELEASES + ADMINISTRATION,
+}
+
+
+def ensure_roles() -> None:
+    """Keeps the four groups with exactly these permissions. People keep their groups."""
+    known = {
+        f"{permission.content_type.app_label}.{permission.codename}": permission
+        for permission in Permission.objects.select_related("content_type")
+    }
+    for role, names in ROLES.items():
+        group, _created = Group.objects.get_or_create(name=role)
+        group.permissions.set([known[name] for name in names])
+
+
+def roles_with(permission: str) -> list[str]:
+    """Which roles may do this: what a refusal tells the reader."""
+    return [role for role, names in ROLES.items() if permission in names]

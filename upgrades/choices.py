@@ -1,0 +1,89 @@
+"""The words for runs and upgrades: states, outcomes, and the groups that the rules speak of."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from releasemgr.lib.choices import Colour, StateChoices
+
+
+class RunKind(models.TextChoices):
+    NIGHTLY = "nightly", _("night")
+    MANUAL = "manual", _("manual run")
+
+
+class UpgradeState(StateChoices):
+    """U1, in order. An upgrade that has ended has one outcome beside it."""
+
+    WAITING = "waiting", Colour.IDLE, "clock", _("Waiting")
+    STARTING = "starting", Colour.RUN, "loader-circle", _("Starting")
+    RUNNING = "running", Colour.RUN, "loader-circle", _("Running")
+    ROLLING_BACK = "rolling_back", Colour.WARN, "undo-2", _("Rolling back")
+    ENDED = "ended", Colour.IDLE, "circle-check", _("Ended")
+
+
+BEGUN = (UpgradeState.STARTING, UpgradeState.RUNNING, UpgradeState.ROLLING_BACK)
+ACTIVE = (UpgradeState.WAITING, *BEGUN)
+TRANSITIONS = {
+    UpgradeState.WAITING: (UpgradeState.STARTING, UpgradeState.ENDED),
+    UpgradeState.STARTING: (UpgradeState.WAITING, UpgradeState.RUNNING, UpgradeState.ENDED),
+    UpgradeState.RUNNING: (UpgradeState.ROLLING_BACK, UpgradeState.ENDED),
+    UpgradeState.ROLLING_BACK: (UpgradeState.ENDED,),
+    UpgradeState.ENDED: (),
+}
+
+
+class Outcome(StateChoices):
+    """How an upgrade ended (U2)."""
+
+    SUCCEEDED = "succeeded", Colour.OK, "circle-check", _("Succeeded")
+    ALREADY_THERE = "already_there", Colour.OK, "circle-check", _("Already there")
+    ROLLED_BACK = "rolled_back", Colour.WARN, "undo-2", _("Rolled back")
+    FAILED_CLEAN = "failed_clean", Colour.BAD, "circle-x", _("Failed, nothing changed")
+    BLOCKED = "blocked", Colour.BAD, "ban", _("Blocked")
+    NEEDS_A_PERSON = "needs_a_person", Colour.BAD, "octagon-x", _("Needs a person")
+    SKIPPED = "skipped", Colour.IDLE, "circle-minus", _("Skipped")
+    NOT_STARTED = "not_started", Colour.IDLE, "circle-dashed", _("Not started")
+
+
+GOOD = (Outcome.SUCCEEDED, Outcome.ALREADY_THERE)
+UNTOUCHED = (Outcome.SKIPPED, Outcome.NOT_STARTED)
+FAILED = (Outcome.ROLLED_BACK, Outcome.FAILED_CLEAN, Outcome.BLOCKED, Outcome.NEEDS_A_PERSON)
+
+
+class EndCode(models.TextChoices):
+    """What decided the outcome; `sentences` words it together with its values."""
+
+    DONE = "done"
+    ALREADY_THERE = "already_there"
+    STEP_FAILED = "step_failed"
+    WAY_BACK_FAILED = "way_back_failed"
+    WRONG_VERSION = "wrong_version"
+    RUNNER_GONE = "runner_gone"
+    UNREACHABLE = "unreachable"
+    HOST_KEY = "host_key"
+    SIGN_IN = "sign_in"
+    SITE_LOCKED = "site_locked"
+    VERSION_UNREADABLE = "version_unreadable"
+    START_FAILED = "start_failed"
+    ARTIFACT_DAMAGED = "artifact_damaged"
+    RECIPE_INVALID = "recipe_invalid"
+    DRIFT = "drift"
+    REPLANNED = "replanned"
+    TIME_OVER = "time_over"
+
+
+class StepState(StateChoices):
+    WAITING = "waiting", Colour.IDLE, "circle-dashed", _("not started")
+    RUNNING = "running", Colour.RUN, "loader-circle", _("running")
+    SUCCEEDED = "succeeded", Colour.OK, "circle-check", _("done")
+    FAILED = "failed", Colour.BAD, "circle-x", _("failed")
+    WARNED = "warned", Colour.WARN, "triangle-alert", _("failed, which does not matter here")
+
+
+class RunState(StateChoices):
+    """Derived from a run's stamps; see Run.state."""
+
+    RUNNING = "running", Colour.RUN, "loader-circle", _("Running")
+    ENDED = "ended", Colour.OK, "circle-check", _("Ended")
+    WITH_FAILURES = "with_failures", Colour.WARN, "triangle-alert", _("Ended with failures")
+    MISSED = "missed", Colour.BAD, "circle-x", _("Missed")

@@ -1,0 +1,300 @@
+"""Runs, the decision for each site in them, and upgrades with their steps, events and log."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from builds.models import Build
+from instances.models import Host, Instance
+from releasemgr.lib.actors import Origin
+from upgrades.choices import (
+    ACTIVE,
+    BEGUN,
+    FAILED,
+    TRANSITIONS,
+    EndCode,
+    Outcome,
+    RunKind,
+    RunState,
+    StepState,
+    UpgradeState,
+)
+from upgrades.exceptions import UpgradeChanged
+from upgrades.night import Timetable
+from upgrades.plan import Code
+from upgrades.querysets import RunQuerySet, UpgradeQuerySet
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Schedule(models.Model):
+    """When nights start and end, in the installation's time zone. One row; nights before `since` never were."""
+
+    start = models.TimeField()
+    end = models.TimeField()
+    since = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(pk=1), name="schedule_is_one"),
+            models.CheckConstraint(condition=~Q(start=models.F("end")), name="schedule_start_is_not_end"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.start:%H:%M} to {self.end:%H:%M}"
+
+    @property
+    def timetable(self) -> Timetable:
+        return Timetable(self.start, self.end, ZoneInfo(settings.TIME_ZONE))
+
+    @property
+    def cron(self) -> str:
+        return f"{self.start.minute} {self.start.hour} * * *"
+
+
+class Run(models.Model):
+    """One execution of a plan. `date` is the night's date, and None for a manual run (P7)."""
+
+    kind = models.CharField(max_length=10, choices=RunKind.choices)
+    date = models.DateField(null=True, blank=True)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(help_text=_("Nothing of it begins from then on."))
+    planned_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    missed = models.BooleanField(default=False)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    origin = models.CharField(max_length=10, choices=Origin.choices)
+    reason = models.TextField(blank=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-starts_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["date"], name="run_one_per_night"),
+            models.CheckConstraint(
+                condition=Q(kind=RunKind.NIGHTLY, date__isnull=False) | Q(kind=RunKind.MANUAL, date=None),
+                name="run_night_has_date",
+            ),
+        ]
+        permissions = [("start_upgrade", "Can start upgrades now")]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("run", args=[self.pk])
+
+    @property
+    def state(self) -> RunState:
+        """Needs `failed` from RunQuerySet.for_list(), or asks once."""
+        if self.missed:
+            return RunState.MISSED
+        if self.ended_at is None:
+            return RunState.RUNNING
+        failed = self.failed if hasattr(self, "failed") else self.upgrades.filter(outcome__in=FAILED).exists()
+        return RunState.WITH_FAILURES if failed else RunState.ENDED
+
+
+class Decision(models.Model):
+    """What a run's plan decided for one site (P2), kept as codes; `sentences` words them."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="decisions")
+    instance = models.ForeignKey(Instance, models.CASCADE, related_name="+")
+    code = models.CharField(max_length=30, choices=[(code.value, code.value) for code in Code])
+    from_version = models.CharField(max_length=200, blank=True)
+    build = models.ForeignKey(Build, models.PROTECT, null=True, related_name="+")
+    checks = models.JSONField(help_text=_("A list of {rule, code, values}, in order."))
+
+    class Meta:
+        ordering = ["run", "pk"]
+        default_permissions = ("view",)
+        constraints = [models.UniqueConstraint(fields=["run", "instance"], name="decision_one_per_site")]
+
+    def __str__(self) -> str:
+        return f"{self.instance}: {self.code}"
+
+
+class Upgrade(models.Model):
+    """One site's way from one version to a build (U1). Its number never changes."""
+
+    run = models.ForeignKey(Run, models.PROTECT, related_name="upgrades")
+    instance = models.ForeignKey(Instance, models.PROTECT, related_name="upgrades")
+    build = models.ForeignKey(Build, models.PROTECT, related_name="upgrades")
+    from_version = models.CharField(max_length=200)
+    recipe = models.SlugField(max_length=60)
+    position = models.PositiveIntegerField(help_text=_("Its place in the run."))
+
+    state = models.CharField(max_length=12, choices=UpgradeState.choices, default=UpgradeState.WAITING)
+    outcome = models.CharField(max_length=16, choices=Outcome.choices, null=True, blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    end_code = models.CharField(max_length=20, choices=EndCode.choices, blank=True)
+    end_values = models.JSONField(default=dict, blank=True, help_text=_("What the sentence of end_code names."))
+    first_error = models.TextField(blank=True, help_text=_("The first error line of the log, as it is."))
+    first_error_line = models.PositiveIntegerField(null=True, blank=True)
+    journal = models.TextField(blank=True, help_text=_("What the host's runner wrote of its steps."))
+
+    decided_at = models.DateTimeField(null=True, blank=True, help_text=_("When a person unlocked the site."))
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    decision_note = models.TextField(blank=True)
+
+    objects = UpgradeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["instance", "-id"]),
+            models.Index(fields=["state"], condition=~Q(state="ended"), name="upgrade_not_ended"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["instance"],
+                condition=Q(state__in=BEGUN) | Q(outcome=Outcome.NEEDS_A_PERSON, decided_at=None),
+                name="upgrade_one_begun_per_site",
+            ),
+            models.UniqueConstraint(fields=["run", "instance"], name="upgrade_one_per_site_and_run"),
+            models.CheckConstraint(
+                condition=Q(state=UpgradeState.ENDED, outcome__isnull=False, ended_at__isnull=False)
+                | Q(state__in=ACTIVE, outcome=None, ended_at=None),
+                name="upgrade_ended_with_one_outcome",
+            ),
+        ]
+        permissions = [("decide_upgrade", "Can decide on upgrades that need a person")]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("upgrade", args=[self.pk])
+
+    @property
+    def status(self) -> Outcome | UpgradeState:
+        """What to show: the outcome once there is one."""
+        return Outcome(self.outcome) if self.outcome else UpgradeState(self.state)
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ACTIVE
+
+    @property
+    def took(self) -> timedelta | None:
+        """None before it ended, or where nothing was begun."""
+        return self.ended_at - self.started_at if self.ended_at and self.started_at else None
+
+    def move(self, to: UpgradeState, *, now: datetime, **changes: Any) -> None:
+        """One transition (U1): a conditional UPDATE and its event. Raises UpgradeChanged if it is elsewhere."""
+        if to not in TRANSITIONS[UpgradeState(self.state)]:
+            raise UpgradeChanged(f"Upgrade {self.pk} cannot go from {self.state} to {to}.")
+        if not Upgrade.objects.filter(pk=self.pk, state=self.state).update(state=to, **changes):
+            raise UpgradeChanged(f"Upgrade {self.pk} is not {self.state} any more.")
+        UpgradeEvent.objects.create(
+            upgrade_id=self.pk, at=now, from_state=self.state, to_state=to, outcome=changes.get("outcome")
+        )
+        self.state = to
+        for name, value in changes.items():
+            setattr(self, name, value)
+
+    def end(self, outcome: Outcome, code: EndCode, *, now: datetime, **values: Any) -> None:
+        """The last transition. `values` are what the sentence of `code` names."""
+        self.move(UpgradeState.ENDED, now=now, outcome=outcome, ended_at=now, end_code=code, end_values=values)
+
+
+class UpgradeEvent(models.Model):
+    """One change of an upgrade's state. Never edited."""
+
+    upgrade = models.ForeignKey(Upgrade, models.CASCADE, related_name="events")
+    at = models.DateTimeField()
+    from_state = models.CharField(max_length=12, choices=UpgradeState.choices)
+    to_state = models.CharField(max_length=12, choices=UpgradeState.choices)
+    outcome = models.CharField(max_length=16, choices=Outcome.choices, null=True)
+
+    class Meta:
+        ordering = ["pk"]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.upgrade_id}: {self.from_state} → {self.to_state}"
+
+
+class Step(models.Model):
+    """One step of an upgrade as the host's runner reported it. Offsets are bytes of the log."""
+
+    upgrade = models.ForeignKey(Upgrade, models.CASCADE, related_name="steps")
+    position = models.PositiveSmallIntegerField(help_text=_("Its place, the way back included."))
+    name = models.CharField(max_length=60)
+    phase = models.CharField(max_length=10)
+    state = models.CharField(max_length=10, choices=StepState.choices, default=StepState.WAITING)
+    exit_status = models.SmallIntegerField(null=True)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    log_start = models.PositiveBigIntegerField(null=True)
+    log_end = models.PositiveBigIntegerField(null=True)
+
+    class Meta:
+        ordering = ["upgrade", "position"]
+        default_permissions = ("view",)
+        constraints = [models.UniqueConstraint(fields=["upgrade", "position"], name="step_one_per_place")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def took(self) -> timedelta | None:
+        return self.ended_at - self.started_at if self.ended_at and self.started_at else None
+
+
+class LogChunk(models.Model):
+    """A piece of the log, equal to the host's file from `offset` on (U3)."""
+
+    upgrade = models.ForeignKey(Upgrade, models.CASCADE, related_name="log_chunks")
+    offset = models.PositiveBigIntegerField()
+    at = models.DateTimeField()
+    data = models.BinaryField()
+
+    class Meta:
+        ordering = ["upgrade", "offset"]
+        default_permissions = ("view",)
+        constraints = [models.UniqueConstraint(fields=["upgrade", "offset"], name="log_chunk_one_per_offset")]
+
+    def __str__(self) -> str:
+        return f"{self.upgrade_id} from {self.offset}"
+
+
+class HostLease(models.Model):
+    """Who may talk to a host now. Only the holder of `token` does, until `until` (the database's time)."""
+
+    host = models.OneToOneField(Host, models.CASCADE, primary_key=True, related_name="lease")
+    token = models.UUIDField(default=uuid.uuid4)
+    until = models.DateTimeField(default=LONG_AGO)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.host_id} until {self.until}"
+
+
+class Slot(models.Model):
+    """One place for a supervising task. `stopping` asks its holder to leave within seconds."""
+
+    number = models.PositiveSmallIntegerField(primary_key=True, validators=[MaxValueValidator(64)])
+    token = models.UUIDField(default=uuid.uuid4)
+    until = models.DateTimeField(default=LONG_AGO)
+    stopping = models.BooleanField(default=False)
+    woken_at = models.DateTimeField(default=LONG_AGO, help_text=_("When its task was last enqueued."))
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.number}"

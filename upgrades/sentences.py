@@ -1,0 +1,168 @@
+"""The words for the plan's decisions, for the rules it looked at, and for how upgrades ended.
+
+The plan and the rows keep codes with values; this is the only place where they become sentences.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from releasemgr.lib.choices import Colour
+from upgrades.choices import EndCode, Outcome
+from upgrades.plan import Check, Code, Decision, Rule
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a code looks on screen: a short word, its colour and its icon ("" for a word alone)."""
+
+    label: Any
+    colour: Colour
+    icon: str
+
+
+LOOKS: dict[Code, Look] = {
+    Code.UPGRADE: Look(gettext_lazy("Upgrades tonight"), Colour.RUN, "circle-arrow-up"),
+    Code.VERSION_UNKNOWN: Look(gettext_lazy("Version unknown"), Colour.WARN, "triangle-alert"),
+    Code.UP_TO_DATE: Look(gettext_lazy("On target"), Colour.OK, "circle-check"),
+    Code.AHEAD: Look(gettext_lazy("Ahead of its channel"), Colour.IDLE, "clock"),
+    Code.NO_BUILD: Look(gettext_lazy("No build in its channel"), Colour.IDLE, "circle-minus"),
+    Code.TARGET_WITHDRAWN: Look(gettext_lazy("Target withdrawn"), Colour.BAD, "ban"),
+    Code.QUARANTINED: Look(gettext_lazy("Target quarantined"), Colour.BAD, "ban"),
+    Code.ARTIFACT_MISSING: Look(gettext_lazy("Artefact missing"), Colour.BAD, "circle-x"),
+    Code.SMOKE_FAILED: Look(gettext_lazy("Smoke tests not passed"), Colour.BAD, "circle-x"),
+    Code.DOWNGRADE_REFUSED: Look(gettext_lazy("Downgrade refused"), Colour.WARN, "ban"),
+    Code.NEEDS_A_PERSON: Look(gettext_lazy("Needs a person"), Colour.BAD, "octagon-x"),
+    Code.HOST_DISABLED: Look(gettext_lazy("Host switched off"), Colour.HOLD, "circle-pause"),
+    Code.HOST_KEY: Look(gettext_lazy("Host key not approved"), Colour.BAD, "key-round"),
+    Code.ALREADY_RUNNING: Look(gettext_lazy("Upgrade under way"), Colour.RUN, "loader-circle"),
+}
+
+RULE_TITLES: dict[Rule, Any] = {
+    Rule.VERSION: gettext_lazy("Current version"),
+    Rule.TARGET: gettext_lazy("Target"),
+    Rule.BUILD: gettext_lazy("Build"),
+    Rule.DIRECTION: gettext_lazy("Direction"),
+    Rule.STANDING: gettext_lazy("Earlier upgrades"),
+    Rule.HOST: gettext_lazy("Host"),
+    Rule.RUNNING: gettext_lazy("Under way"),
+}
+
+
+def decision_sentence(decision: Decision) -> str:
+    """What the night does to the site and why, in one sentence (P2)."""
+    if decision.upgrades and decision.to:
+        return _("Upgrades from %(from)s to %(to)s.") % {
+            "from": decision.site.reported,
+            "to": decision.to.version,
+        }
+    check = decision.deciding
+    return check_sentence(check) if check else ""
+
+
+def short_sentence(decision: Decision) -> str:
+    """The same in a few words, for a row of a table."""
+    if decision.upgrades and decision.to:
+        return _("Upgrade to %(to)s") % {"to": decision.to.version}
+    return str(LOOKS[decision.code].label)
+
+
+def check_sentence(check: Check) -> str:
+    """What one rule says of the site: a line of the page Why."""
+    return rule_sentence(check.rule, check.code, check.values)
+
+
+def rule_sentence(rule: Rule, code: Code | None, values: Mapping[str, Any]) -> str:
+    """As `check_sentence`, from what a run recorded. `code` is None where the rule lets the site move."""
+    if rule is Rule.TARGET:
+        sentence = (FOLLOWING if values["channel"] else PINNED)[code]
+    else:
+        sentence = REFUSALS[code] if code else PASSES[rule]
+    return str(sentence) % values
+
+
+PASSES: dict[Rule, Any] = {
+    Rule.VERSION: gettext_lazy("The site reports %(reported)s."),
+    Rule.BUILD: gettext_lazy("%(to)s passed its smoke tests, is not withdrawn, and its artefact is there."),
+    Rule.STANDING: gettext_lazy("No earlier upgrade waits for a person."),
+    Rule.HOST: gettext_lazy("%(host)s is switched on and its key is approved."),
+}
+
+# What Rule.TARGET says differs for a channel and for a pin. The key None: it lets the site move.
+FOLLOWING: dict[Code | None, Any] = {
+    None: gettext_lazy("Follows %(channel)s. %(channel)s is %(to)s, and %(from)s is older."),
+    Code.UP_TO_DATE: gettext_lazy("Follows %(channel)s and runs its build, %(to)s."),
+    Code.AHEAD: gettext_lazy("Runs %(from)s, ahead of %(channel)s. Waits until %(channel)s is past %(to)s."),
+    Code.NO_BUILD: gettext_lazy("Follows %(channel)s, which has no build. The site stays where it is."),
+}
+PINNED: dict[Code | None, Any] = {
+    None: gettext_lazy("Pinned to %(to)s, and runs %(from)s."),
+    Code.UP_TO_DATE: gettext_lazy("Pinned to %(to)s and runs it."),
+}
+
+REFUSALS: dict[Code, Any] = {
+    Code.VERSION_UNKNOWN: gettext_lazy(
+        "The site has not reported a version that can be read. It is asked before the night, and never upgraded blind."
+    ),
+    Code.TARGET_WITHDRAWN: gettext_lazy("Pinned to %(to)s, which was withdrawn. Choose another target."),
+    Code.QUARANTINED: gettext_lazy(
+        "The artefact of %(to)s no longer matches its checksum. Register the build anew under another version."
+    ),
+    Code.ARTIFACT_MISSING: gettext_lazy("The artefact of %(to)s is not in the artefact folder. Register it again."),
+    Code.SMOKE_FAILED: gettext_lazy("The smoke tests of %(to)s have not passed. The site waits until they do."),
+    Code.DOWNGRADE_REFUSED: gettext_lazy("Pinned to %(to)s, which is older than %(from)s. Going back is refused."),
+    Code.NEEDS_A_PERSON: gettext_lazy(
+        "Upgrade %(upgrade)s left the site in doubt. It waits until a person unlocks it."
+    ),
+    Code.HOST_DISABLED: gettext_lazy("%(host)s is switched off. Nothing runs there."),
+    Code.HOST_KEY: gettext_lazy("The key of %(host)s is not approved. Compare its fingerprint and approve it."),
+    Code.ALREADY_RUNNING: gettext_lazy("Upgrade %(upgrade)s of this site is under way."),
+}
+
+
+def totals(decisions: list[Decision]) -> str:
+    """The night in a few words: “3 upgrades”."""
+    number = sum(decision.upgrades for decision in decisions)
+    return ngettext("%(n)d upgrade", "%(n)d upgrades", number) % {"n": number}
+
+
+END_SENTENCES: dict[EndCode, Any] = {
+    EndCode.DONE: gettext_lazy("The site reports %(to)s and its health check passed."),
+    EndCode.ALREADY_THERE: gettext_lazy("The site reported %(to)s before anything was done."),
+    EndCode.STEP_FAILED: gettext_lazy("Failed at %(step)s."),
+    EndCode.WAY_BACK_FAILED: gettext_lazy("Failed at %(step)s, and the way back failed too."),
+    EndCode.WRONG_VERSION: gettext_lazy("Failed at %(step)s. After the way back the site reports %(reported)s."),
+    EndCode.RUNNER_GONE: gettext_lazy("The upgrade stopped on the host during %(step)s without an end."),
+    EndCode.UNREACHABLE: gettext_lazy("%(host)s could not be reached: %(text)s"),
+    EndCode.HOST_KEY: gettext_lazy("%(host)s offers a key that is not approved: %(text)s"),
+    EndCode.SIGN_IN: gettext_lazy("%(host)s refused the sign-in: %(text)s"),
+    EndCode.SITE_LOCKED: gettext_lazy("Something else holds the site's lock on %(host)s."),
+    EndCode.VERSION_UNREADABLE: gettext_lazy("The site's version could not be read: %(text)s"),
+    EndCode.START_FAILED: gettext_lazy("The upgrade could not be started on %(host)s: %(text)s"),
+    EndCode.ARTIFACT_DAMAGED: gettext_lazy("The artefact of %(to)s no longer matches its checksum. It is quarantined."),
+    EndCode.RECIPE_INVALID: gettext_lazy("The recipe cannot be used: %(text)s"),
+    EndCode.DRIFT: gettext_lazy("The site reports %(reported)s, not %(from)s as recorded. It is planned anew."),
+    EndCode.REPLANNED: gettext_lazy("When its turn came: %(text)s"),
+    EndCode.TIME_OVER: gettext_lazy("Its turn did not come before the run's time was over."),
+}
+
+STANDING: dict[Outcome, Any] = {
+    Outcome.SUCCEEDED: "",
+    Outcome.ALREADY_THERE: "",
+    Outcome.ROLLED_BACK: gettext_lazy("The site is up on %(from)s again."),
+    Outcome.FAILED_CLEAN: gettext_lazy("Nothing was changed: the site runs %(from)s."),
+    Outcome.BLOCKED: gettext_lazy("Nothing was touched: the site runs %(from)s."),
+    Outcome.NEEDS_A_PERSON: gettext_lazy("The site may be down. Look at it, then unlock it."),
+    Outcome.SKIPPED: gettext_lazy("Nothing was touched."),
+    Outcome.NOT_STARTED: gettext_lazy("It is planned again tonight."),
+}
+
+
+def end_sentence(outcome: Outcome, code: EndCode, values: Mapping[str, Any]) -> str:
+    """What happened and how the site stands now, in one line (U2)."""
+    what = str(END_SENTENCES[code]) % values
+    standing = str(STANDING[outcome]) % values
+    return f"{what} {standing}".strip()

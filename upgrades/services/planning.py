@@ -1,0 +1,160 @@
+"""Gathers the facts and asks the plan (P1): tonight, one site, and previews of changes not yet made."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from builds.maturity import CHANNELS, BuildFacts, Maturity, channel_named, resolve
+from builds.models import Build
+from instances.choices import Kind
+from instances.models import Instance, Target
+from upgrades.models import Schedule, Upgrade
+from upgrades.night import Night
+from upgrades.plan import Decision, Facts, SiteFacts, decide, plan
+
+
+def gather_facts(instances: Iterable[Instance] | None = None, *, leaving_out: int = 0) -> Facts:
+    """What the plan depends on, for these sites or for all. Four queries, whatever the number of sites.
+
+    `leaving_out` is the number of an upgrade that does not count as running: the one that asks.
+    """
+    sites = list(Instance.objects.for_list() if instances is None else instances)
+    running, stuck = _busy_sites(leaving_out)
+    builds = {build.pk: build.facts() for build in Build.objects.all()}
+    return Facts(tuple(_site_facts(site, running, stuck) for site in sites), builds)
+
+
+def _busy_sites(leaving_out: int) -> tuple[dict[int, int], dict[int, int]]:
+    """The upgrade's number by site: those under way, and those that wait for a person."""
+    others = Upgrade.objects.exclude(pk=leaving_out).order_by("pk")
+    running = dict(others.active().values_list("instance_id", "pk"))
+    stuck = dict(others.awaiting_a_person().values_list("instance_id", "pk"))
+    return running, stuck
+
+
+def _site_facts(site: Instance, running: dict[int, int], stuck: dict[int, int]) -> SiteFacts:
+    return SiteFacts(
+        id=site.pk,
+        slug=site.slug,
+        live=site.kind == Kind.LIVE,
+        channel=channel_named(site.target_channel_id) if site.target_channel_id else None,
+        pin=site.target_build_id,
+        reported=site.reported_version,
+        key=site.reported_key,
+        host=site.host.name,
+        host_enabled=site.host.enabled,
+        host_key_trusted=site.host.key_trusted,
+        running=running.get(site.pk),
+        needs_a_person=stuck.get(site.pk),
+    )
+
+
+def next_night(now: datetime) -> Night:
+    """The first night that has not started. One query."""
+    return Schedule.objects.get().timetable.next(now)
+
+
+def plan_night(now: datetime, at: datetime | None = None) -> tuple[Night, list[Decision]]:
+    """The next night after `now` (or the one that starts at `at`), and what it does to every site."""
+    night = next_night(now)
+    return night, plan(gather_facts(), at or night.starts_at)
+
+
+def decide_site(instance: Instance, *, at: datetime, leaving_out: int = 0) -> Decision:
+    """What happens to one site in the night that starts at `at`."""
+    return plan(gather_facts([instance], leaving_out=leaving_out), at)[0]
+
+
+def preview_target(instance: Instance, target: Target, *, at: datetime) -> Decision:
+    """What that night would do to the site if it had this target (T3). Changes nothing."""
+    facts = gather_facts([instance])
+    site = replace(
+        facts.sites[0],
+        channel=channel_named(target.channel) if target.channel else None,
+        pin=target.build.pk if target.build else None,
+    )
+    return plan(replace(facts, sites=(site,)), at)[0]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a change does to one site: its decision without and with it."""
+
+    before: Decision
+    after: Decision
+
+    @property
+    def site(self) -> SiteFacts:
+        return self.after.site
+
+    @property
+    def changed(self) -> bool:
+        return (self.before.code, self.before.to) != (self.after.code, self.after.to) and self._moved
+
+    @property
+    def _moved(self) -> bool:
+        """Whether the target means another build now, or the site gets another decision."""
+        versions = [decision.to.version if decision.to else None for decision in (self.before, self.after)]
+        return versions[0] != versions[1] or self.before.code != self.after.code
+
+
+@dataclass(frozen=True)
+class MovePreview:
+    """What moving a build to another channel does to the night: every site's effect, in the night's order."""
+
+    build: BuildFacts
+    to: Maturity
+    replaces: BuildFacts | None
+    effects: tuple[Effect, ...]
+
+    @property
+    def changed(self) -> list[Effect]:
+        return [effect for effect in self.effects if effect.changed]
+
+    @property
+    def upgrading(self) -> list[Effect]:
+        return [effect for effect in self.changed if effect.after.upgrades]
+
+    @property
+    def waiting(self) -> list[Effect]:
+        """Sites whose target changes, but which stay where they are tonight."""
+        return [effect for effect in self.changed if not effect.after.upgrades]
+
+    @property
+    def untouched(self) -> int:
+        return len(self.effects) - len(self.changed)
+
+    @property
+    def upgrades_before(self) -> int:
+        return sum(effect.before.upgrades for effect in self.effects)
+
+    @property
+    def upgrades_after(self) -> int:
+        return sum(effect.after.upgrades for effect in self.effects)
+
+
+def preview_move(build: Build, to: Maturity, *, at: datetime) -> MovePreview:
+    """What the night that starts at `at` would do if the build were there. Changes nothing."""
+    facts = gather_facts()
+    moved = replace(facts.builds[build.pk], maturity=to)
+    return _preview(facts, moved, to, at)
+
+
+def preview_withdrawal(build: Build, *, at: datetime) -> MovePreview:
+    """What the night that starts at `at` would do if the build were withdrawn. Changes nothing."""
+    facts = gather_facts()
+    return _preview(facts, replace(facts.builds[build.pk], withdrawn=True), build.stage, at)
+
+
+def _preview(facts: Facts, changed: BuildFacts, to: Maturity, at: datetime) -> MovePreview:
+    after = replace(facts, builds={**facts.builds, changed.id: changed})
+    pairs = zip(plan(facts, at), plan(after, at), strict=True)
+    replaces = resolve(facts.builds.values(), to) if to else None
+    return MovePreview(changed, to, replaces, tuple(Effect(*pair) for pair in pairs))
+
+
+def decide_at_start(upgrade: Upgrade, instance: Instance, *, now: datetime) -> Decision:
+    """Asks once more, when an upgrade starts (P9). The caller holds the site's row."""
+    facts = gather_facts([instance], leaving_out=upgrade.pk)
+    heads = {channel: resolve(facts.builds.values(), channel) for channel in CHANNELS}
+    return decide(facts.sites[0], facts.builds, heads, now)
