@@ -74,6 +74,18 @@ def record_target(
     )  # fmt: skip
 
 
+def note_version(instance: Instance, raw: str, *, now: datetime) -> bool:
+    """Keeps what a site reported (P10), and whether that is drift: another version than it reported before.
+
+    Looks the site up anew, so that nothing else of the row is written.
+    """
+    with transaction.atomic():
+        locked = Instance.objects.select_for_update().get(pk=instance.pk)
+        drifted = locked.report(raw, now=now)
+    instance.refresh_from_db(fields=["reported_version", "reported_key", "reported_at"])
+    return drifted
+
+
 def note_contact(host: Host, *, now: datetime, failure: str = "") -> None:
     """Keeps whether the last contact with a host worked; `failure` says why not."""
     host.contacted_at, host.failure = now, failure

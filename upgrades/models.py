@@ -142,7 +142,7 @@ class Upgrade(models.Model):
     end_values = models.JSONField(default=dict, blank=True, help_text=_("What the sentence of end_code names."))
     first_error = models.TextField(blank=True, help_text=_("The first error line of the log, as it is."))
     first_error_line = models.PositiveIntegerField(null=True, blank=True)
-    journal = models.TextField(blank=True, help_text=_("What the host's runner wrote of its steps."))
+    journal = models.BinaryField(default=bytes, blank=True, help_text=_("What the host's runner wrote of its steps."))
 
     decided_at = models.DateTimeField(null=True, blank=True, help_text=_("When a person unlocked the site."))
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
@@ -232,6 +232,7 @@ class Step(models.Model):
     upgrade = models.ForeignKey(Upgrade, models.CASCADE, related_name="steps")
     position = models.PositiveSmallIntegerField(help_text=_("Its place, the way back included."))
     name = models.CharField(max_length=60)
+    title = models.CharField(max_length=120)
     phase = models.CharField(max_length=10)
     state = models.CharField(max_length=10, choices=StepState.choices, default=StepState.WAITING)
     exit_status = models.SmallIntegerField(null=True)

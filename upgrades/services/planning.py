@@ -4,32 +4,32 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from builds.maturity import CHANNELS, BuildFacts, Maturity, channel_named, resolve
+from django.db.models import QuerySet
+
+from builds.maturity import BuildFacts, Maturity, channel_named, resolve
 from builds.models import Build
 from instances.choices import Kind
 from instances.models import Instance, Target
 from upgrades.models import Schedule, Upgrade
 from upgrades.night import Night
-from upgrades.plan import Decision, Facts, SiteFacts, decide, plan
+from upgrades.plan import Decision, Facts, SiteFacts, plan
 
 
-def gather_facts(instances: Iterable[Instance] | None = None, *, leaving_out: int = 0) -> Facts:
+def gather_facts(instances: Iterable[Instance] | None = None, *, starting: Upgrade | None = None) -> Facts:
     """What the plan depends on, for these sites or for all. Four queries, whatever the number of sites.
 
-    `leaving_out` is the number of an upgrade that does not count as running: the one that asks.
+    For an upgrade that is `starting`, other upgrades of its site count as under way only once they have begun.
     """
     sites = list(Instance.objects.for_list() if instances is None else instances)
-    running, stuck = _busy_sites(leaving_out)
+    running = Upgrade.objects.begun().exclude(pk=starting.pk) if starting else Upgrade.objects.active()
+    numbers = _by_site(running), _by_site(Upgrade.objects.awaiting_a_person())
     builds = {build.pk: build.facts() for build in Build.objects.all()}
-    return Facts(tuple(_site_facts(site, running, stuck) for site in sites), builds)
+    return Facts(tuple(_site_facts(site, *numbers) for site in sites), builds)
 
 
-def _busy_sites(leaving_out: int) -> tuple[dict[int, int], dict[int, int]]:
-    """The upgrade's number by site: those under way, and those that wait for a person."""
-    others = Upgrade.objects.exclude(pk=leaving_out).order_by("pk")
-    running = dict(others.active().values_list("instance_id", "pk"))
-    stuck = dict(others.awaiting_a_person().values_list("instance_id", "pk"))
-    return running, stuck
+def _by_site(upgrades: QuerySet[Upgrade]) -> dict[int, int]:
+    """The upgrade's number by its site's id. One query."""
+    return dict(upgrades.order_by("pk").values_list("instance_id", "pk"))
 
 
 def _site_facts(site: Instance, running: dict[int, int], stuck: dict[int, int]) -> SiteFacts:
@@ -60,9 +60,9 @@ def plan_night(now: datetime, at: datetime | None = None) -> tuple[Night, list[D
     return night, plan(gather_facts(), at or night.starts_at)
 
 
-def decide_site(instance: Instance, *, at: datetime, leaving_out: int = 0) -> Decision:
+def decide_site(instance: Instance, *, at: datetime) -> Decision:
     """What happens to one site in the night that starts at `at`."""
-    return plan(gather_facts([instance], leaving_out=leaving_out), at)[0]
+    return plan(gather_facts([instance]), at)[0]
 
 
 def preview_target(instance: Instance, target: Target, *, at: datetime) -> Decision:
@@ -155,6 +155,4 @@ def _preview(facts: Facts, changed: BuildFacts, to: Maturity, at: datetime) -> M
 
 def decide_at_start(upgrade: Upgrade, instance: Instance, *, now: datetime) -> Decision:
     """Asks once more, when an upgrade starts (P9). The caller holds the site's row."""
-    facts = gather_facts([instance], leaving_out=upgrade.pk)
-    heads = {channel: resolve(facts.builds.values(), channel) for channel in CHANNELS}
-    return decide(facts.sites[0], facts.builds, heads, now)
+    return plan(gather_facts([instance], starting=upgrade), now)[0]

@@ -1,0 +1,37 @@
+"""What a host's thread is given to do: one upgrade, with everything it needs to know of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from upgrades.contact import Ground
+from upgrades.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class VersionQuestion:
+    """How a site is asked for its version: a script and its environment."""
+
+    values: Mapping[str, str]
+    script: bytes
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One upgrade. `from_key` and `to_key` are sort keys of versions; the offsets are bytes that are kept already."""
+
+    number: int
+    begun: bool
+    ground: Ground
+    question: VersionQuestion
+    recipe: Recipe
+    values: Mapping[str, str]
+    artifact: Path
+    sha256: str
+    from_key: str
+    to_key: str
+    log_offset: int
+    events_offset: int
+
+    def as_begun(self) -> "Assignment":
+        return replace(self, begun=True)

@@ -1,0 +1,31 @@
+"""Finds the line of a failed step's log that says what went wrong. Pure."""
+
+import re
+from dataclasses import dataclass
+
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
+RAISED = re.compile(r"^\s*(\w+\.)*\w*(Error|Exception|Warning)\b\s*:")
+WORDS = re.compile(r"\b(error|fatal|fail(ed|ure)?|cannot|could not|can't|denied|not enough|no space|refused)\b", re.I)
+LONGEST = 500
+
+
+@dataclass(frozen=True)
+class FirstError:
+    """`line` counts from 1 within the log that was given."""
+
+    line: int
+    text: str
+
+
+def first_error(log: bytes) -> FirstError | None:
+    """An exception's last line before a line with an error's word before the last line; None for a silent step.
+
+    The runner's own heading (`$ step`) is never taken for an error.
+    """
+    lines = [ANSI.sub("", line).rstrip("\r") for line in log.decode(errors="replace").split("\n")]
+    said = [(place, line) for place, line in enumerate(lines, 1) if line.strip() and not line.startswith("$ ")]
+    for pattern in (RAISED, WORDS):
+        found = next(((place, line) for place, line in said if pattern.search(line)), None)
+        if found:
+            return FirstError(found[0], found[1].strip()[:LONGEST])
+    return FirstError(said[-1][0], said[-1][1].strip()[:LONGEST]) if said else None

@@ -1,0 +1,305 @@
+"""One thread for one host: it speaks to the host and tells what it saw. It never touches the database.
+
+It owns the only connection to its host; each upgrade has one channel of that connection.
+"""
+
+import logging
+import os
+import select
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from builds.services import sha256_of
+from builds.versions import key_of
+from upgrades.assignment import Assignment
+from upgrades.contact import Connect, Follower, Frame, FrameKind, HostAddress, Remote
+from upgrades.exceptions import (
+    AlreadyBegun,
+    ConnectionLost,
+    ContactError,
+    HostKeyChanged,
+    HostKeyUnknown,
+    SignInRefused,
+    VersionUnreadable,
+)
+from upgrades.recipes.bundle import build_bundle
+
+log = logging.getLogger(__name__)
+
+BEGIN_WITHIN = 60  # seconds of the host's clock in which a runner may begin after it was sent
+PAUSES = (1.0, 3.0, 8.0, 15.0, 30.0)  # seconds between attempts to connect
+TRIES = 3  # attempts to connect before what has not begun counts as blocked
+LISTEN = 0.5  # seconds
+VERSION_TIMEOUT = 60.0  # seconds
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The host answered and let us in."""
+
+
+@dataclass(frozen=True)
+class NotReached:
+    error: ContactError
+    final: bool
+    """Whether what has not begun there is given up."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the site says of its version before its upgrade begins; `goes` says whether it goes on."""
+
+    number: int
+    raw: str
+    goes: bool
+
+
+@dataclass(frozen=True)
+class Begun:
+    number: int
+
+
+@dataclass(frozen=True)
+class Heard:
+    number: int
+    frame: Frame
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The runner is done; `result` is None where it is gone without one, and `version` what the site says now."""
+
+    number: int
+    result: str | None
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class NotBegun:
+    """Nothing was touched on the host."""
+
+    number: int
+    error: Exception
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """The artefact on the dashboard's disk is not what was registered; nothing was sent."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Left:
+    """The thread is over. What it had in hand runs on and can be attached to again."""
+
+    crashed: bool = False
+
+
+Observation = Reached | NotReached | Told | Begun | Heard | Ended | NotBegun | Damaged | Left
+Tell = Callable[[Observation], None]
+
+
+class HostThread(threading.Thread):
+    """`give` it assignments; it tells observations; `leave` ends it within seconds."""
+
+    def __init__(self, address: HostAddress, connect: Connect, tell: Tell) -> None:
+        super().__init__(name=f"host {address.name}", daemon=True)
+        self._address, self._connect, self._tell = address, connect, tell
+        self._given: SimpleQueue[Assignment] = SimpleQueue()
+        self._in_hand: dict[int, Assignment] = {}
+        self._followers: dict[int, Follower] = {}
+        self._heard: dict[int, dict[FrameKind, int]] = {}
+        self._remote: Remote | None = None
+        self._leaving = threading.Event()
+        self._waker, self._wake_end = os.pipe()
+
+    # Called by the supervisor's thread.
+
+    def give(self, assignment: Assignment) -> None:
+        self._given.put(assignment)
+        self._wake()
+
+    def leave(self) -> None:
+        self._leaving.set()
+        self._wake()
+
+    def abandon(self) -> None:
+        """Leaves now: closes the connection under whatever the thread waits for."""
+        self.leave()
+        if remote := self._remote:
+            remote.close()
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._wake_end, b"!")
+        except OSError:
+            pass  # the thread is over
+
+    # Its own life.
+
+    def run(self) -> None:
+        crashed = False
+        try:
+            self._stay()
+        except Exception:
+            crashed = True
+            log.exception("The thread of host %s broke", self._address.name)
+        finally:
+            os.close(self._waker)
+            os.close(self._wake_end)
+            self._tell(Left(crashed))
+
+    def _stay(self) -> None:
+        failures = 0
+        while not self._leaving.is_set():
+            try:
+                self._remote = self._connect(self._address)
+            except ContactError as error:
+                failures += 1
+                self._could_not_connect(error, failures)
+                continue
+            failures = 0
+            self._tell(Reached())
+            self._session(self._remote)
+
+    def _could_not_connect(self, error: ContactError, failures: int) -> None:
+        """What has not begun is given up after some tries; what runs there is waited for."""
+        self._take_given()
+        lasting = not _may_pass(error)
+        final = lasting or failures >= TRIES
+        self._tell(NotReached(error, final))
+        if final:
+            self._in_hand = {number: one for number, one in self._in_hand.items() if one.begun}
+        self._leaving.wait(PAUSES[min(failures, len(PAUSES)) - 1])
+
+    def _session(self, remote: Remote) -> None:
+        """Works over one connection until told to leave or the link is lost."""
+        try:
+            for assignment in list(self._in_hand.values()):
+                self._pick_up(remote, assignment)
+            while not self._leaving.is_set():
+                for assignment in self._take_given():
+                    self._pick_up(remote, assignment)
+                self._listen(remote)
+        except ConnectionLost as error:
+            log.info("Lost the link to %s: %s", self._address.name, error)
+        finally:
+            self._hang_up(remote)
+
+    def _hang_up(self, remote: Remote) -> None:
+        for follower in self._followers.values():
+            follower.close()
+        self._followers.clear()
+        remote.close()
+        self._remote = None
+
+    def _take_given(self) -> list[Assignment]:
+        new = []
+        while True:
+            try:
+                new.append(self._given.get_nowait())
+            except Empty:
+                break
+        self._in_hand.update({assignment.number: assignment for assignment in new})
+        return new
+
+    # One upgrade.
+
+    def _pick_up(self, remote: Remote, assignment: Assignment) -> None:
+        """Begins it, or attaches to it where it has begun. What fails before its begin is told and forgotten."""
+        try:
+            if assignment.begun or remote.inspect(assignment.ground).begun:
+                self._follow(remote, assignment)
+            elif self._still_as_planned(remote, assignment):
+                self._start(remote, assignment)
+                self._follow(remote, assignment)
+        except ConnectionLost:
+            raise
+        except (ContactError, OSError, ValueError) as error:
+            self._forget(assignment.number)
+            self._tell(NotBegun(assignment.number, error))
+
+    def _still_as_planned(self, remote: Remote, assignment: Assignment) -> bool:
+        """Asks the site before touching it (P10): it must run what the plan took it to run."""
+        question = assignment.question
+        raw = remote.read_version(question.values, question.script, timeout=VERSION_TIMEOUT)
+        key = key_of(raw)
+        if key is None:
+            raise VersionUnreadable(raw)
+        goes = key == assignment.from_key != assignment.to_key
+        self._tell(Told(assignment.number, raw, goes))
+        if not goes:
+            self._forget(assignment.number)
+        return goes
+
+    def _start(self, remote: Remote, assignment: Assignment) -> None:
+        """Sends the artefact, once per host, and the bundle; the runner's directory makes sure it begins once."""
+        if sha256_of(assignment.artifact) != assignment.sha256:
+            self._tell(Damaged(assignment.number))
+            raise OSError("The artefact does not match its checksum.")
+        artifact = remote.send_artifact(assignment.artifact, assignment.sha256)
+        bundle = build_bundle(assignment.recipe, {**assignment.values, "ARTIFACT": artifact})
+        try:
+            not_after = remote.inspect(assignment.ground).clock + BEGIN_WITHIN
+            remote.start(assignment.ground, bundle, not_after=not_after)
+        except AlreadyBegun:
+            log.info("Upgrade %s had begun already", assignment.number)
+
+    def _follow(self, remote: Remote, assignment: Assignment) -> None:
+        number = assignment.number
+        offsets = self._heard.setdefault(
+            number, {FrameKind.LOG: assignment.log_offset, FrameKind.EVENTS: assignment.events_offset}
+        )
+        self._in_hand[number] = assignment.as_begun()
+        self._tell(Begun(number))
+        self._followers[number] = remote.follow(
+            assignment.ground, log_offset=offsets[FrameKind.LOG], events_offset=offsets[FrameKind.EVENTS]
+        )
+
+    def _forget(self, number: int) -> None:
+        self._in_hand.pop(number, None)
+        self._heard.pop(number, None)
+
+    # Listening.
+
+    def _listen(self, remote: Remote) -> None:
+        by_descriptor = {follower.fileno(): number for number, follower in self._followers.items()}
+        poll = select.poll()
+        for descriptor in (*by_descriptor, self._waker):
+            poll.register(descriptor, select.POLLIN)
+        for descriptor, _event in poll.poll(LISTEN * 1000):
+            if descriptor == self._waker:
+                os.read(self._waker, 1024)
+        for number in list(self._followers):
+            self._hear(remote, number)
+
+    def _hear(self, remote: Remote, number: int) -> None:
+        for frame in self._followers[number].read():
+            if frame.kind in (FrameKind.LOG, FrameKind.EVENTS):
+                self._heard[number][frame.kind] = frame.offset + len(frame.data)
+                self._tell(Heard(number, frame))
+            elif frame.kind is FrameKind.ENDED:
+                self._end(number, Ended(number, frame.data.decode(errors="replace")))
+            elif frame.kind is FrameKind.GONE:
+                self._end(number, Ended(number, None, self._ask_again(remote, number)))
+
+    def _ask_again(self, remote: Remote, number: int) -> str | None:
+        question = self._in_hand[number].question
+        try:
+            return remote.read_version(question.values, question.script, timeout=VERSION_TIMEOUT)
+        except VersionUnreadable:
+            return None
+
+    def _end(self, number: int, ended: Ended) -> None:
+        self._followers.pop(number).close()
+        self._forget(number)
+        self._tell(ended)
+
+
+def _may_pass(error: ContactError) -> bool:
+    """Whether trying again in a moment may help: never for a key or a sign-in (U6)."""
+    return not isinstance(error, HostKeyChanged | HostKeyUnknown | SignInRefused)
+

@@ -1,0 +1,78 @@
+"""What a host's thread needs to know of an upgrade, gathered from rows while the database is at hand."""
+
+from django.conf import settings
+from django.db.models.functions import Length
+
+from builds.versions import parse_version
+from instances.models import Host, Instance
+from upgrades.choices import UpgradeState
+from upgrades.assignment import Assignment, VersionQuestion
+from upgrades.contact import Ground, HostAddress
+from upgrades.models import LogChunk, Upgrade
+from upgrades.recipes.recipe import load_recipe
+
+KEEP_RELEASES = 3
+
+
+def address_of(host: Host) -> HostAddress:
+    return HostAddress(host.name, host.address, host.port, host.user, host.host_key)
+
+
+def assignment_for(upgrade: Upgrade) -> Assignment:
+    """Raises RecipeInvalid where the site's recipe cannot be used."""
+    recipe = load_recipe(upgrade.recipe, settings.RECIPE_DIRS)
+    return Assignment(
+        number=upgrade.pk,
+        begun=upgrade.state in (UpgradeState.RUNNING, UpgradeState.ROLLING_BACK),
+        ground=Ground(upgrade.instance.path, upgrade.pk),
+        question=VersionQuestion(site_values(upgrade.instance), recipe.version_program),
+        recipe=recipe,
+        values=_values(upgrade),
+        artifact=upgrade.build.artifact_path,
+        sha256=upgrade.build.sha256,
+        from_key=upgrade.instance.reported_key or "",
+        to_key=upgrade.build.version_key,
+        log_offset=log_size(upgrade),
+        events_offset=len(upgrade.journal),
+    )
+
+
+def question_for(instance: Instance) -> VersionQuestion:
+    """How the site is asked for its version. Raises RecipeInvalid."""
+    recipe = load_recipe(instance.recipe, settings.RECIPE_DIRS)
+    return VersionQuestion(site_values(instance), recipe.version_program)
+
+
+def log_size(upgrade: Upgrade) -> int:
+    """How many bytes of its log are kept."""
+    last = LogChunk.objects.filter(upgrade=upgrade).order_by("-offset").annotate(size=Length("data")).first()
+    return last.offset + last.size if last else 0
+
+
+def site_values(instance: Instance) -> dict[str, str]:
+    """The environment of every script that runs for this site."""
+    return {
+        "SITE": instance.slug,
+        "HOST": instance.host.name,
+        "SITE_PATH": instance.path,
+        "HEALTH_URL": instance.health_url,
+        "HEALTH_TIMEOUT": str(instance.health_timeout_s),
+        "VERSION_URL": instance.version_url,
+        "VERSION_COMMAND": instance.version_command,
+        "BACKUP_COMMAND": instance.backup_command,
+        "MIGRATE_COMMAND": instance.migrate_command,
+        "MIGRATE_UNDO_COMMAND": instance.migrate_undo_command,
+        "RESTART_COMMAND": instance.restart_command,
+        "MIN_FREE_MB": str(instance.min_free_mb),
+        "KEEP_RELEASES": str(KEEP_RELEASES),
+    }
+
+
+def _values(upgrade: Upgrade) -> dict[str, str]:
+    return site_values(upgrade.instance) | {
+        "UPGRADE": str(upgrade.pk),
+        "FROM_VERSION": upgrade.from_version,
+        "TO_VERSION": upgrade.build.version,
+        "TO_VERSION_CANONICAL": str(parse_version(upgrade.build.version)),
+        "ARTIFACT_SHA256": upgrade.build.sha256,
+    }

@@ -1,0 +1,167 @@
+"""One upgrade as its supervisor sees it: what the host tells becomes rows (U3).
+
+Everything here runs inside the supervisor's transaction, after its lease was checked. After a failed transaction
+the object is thrown away and read anew, so that memory never runs ahead of the rows.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db.models.functions import Length
+
+from instances.services import note_version
+from upgrades.choices import EndCode, Outcome, StepState, UpgradeState
+from upgrades.first_error import first_error
+from upgrades.models import LogChunk, Step, Upgrade
+from upgrades.recipes.journal import Event, Journal, StepEnded, StepStarted, VersionRead, WayBackBegun
+from upgrades.recipes.recipe import Phase, Recipe
+from upgrades.recipes.verdict import Detail, Ending, Verdict, judge
+
+WAY_BACK_PLACE = 1000  # the steps of the way back are numbered from here
+
+
+class Watched:
+    def __init__(self, upgrade: Upgrade, recipe: Recipe, log_size: int) -> None:
+        self.upgrade, self.recipe, self.log_size = upgrade, recipe, log_size
+        self._journal = Journal()
+        self._events: list[Event] = self._journal.feed(bytes(upgrade.journal))
+        self._steps = {step.position: step for step in upgrade.steps.all()}
+
+    @property
+    def number(self) -> int:
+        return self.upgrade.pk
+
+    def prepare_steps(self) -> None:
+        """Writes the steps to come, so that the page can show what is not started yet."""
+        if not self._steps:
+            steps = [
+                Step(upgrade=self.upgrade, position=place, name=step.name, title=step.title, phase=step.phase)
+                for place, step in enumerate(self.recipe.steps, 1)
+            ]
+            self._steps = {step.position: step for step in Step.objects.bulk_create(steps)}
+
+    def begun(self, now: datetime) -> None:
+        if self.upgrade.state == UpgradeState.STARTING:
+            self.upgrade.move(UpgradeState.RUNNING, now=now)
+
+    # Log and journal.
+
+    def keep_log(self, pieces: Sequence[tuple[int, bytes]], now: datetime) -> None:
+        """Appends what follows on what is kept; drops what is kept already (U3)."""
+        data = b"".join(self._news(offset, piece) for offset, piece in pieces)
+        if data:
+            LogChunk.objects.create(upgrade=self.upgrade, offset=self.log_size - len(data), at=now, data=data)
+
+    def _news(self, offset: int, piece: bytes) -> bytes:
+        known = self.log_size - offset
+        if not 0 <= known < len(piece):
+            return b""
+        self.log_size += len(piece) - known
+        return piece[known:]
+
+    def keep_events(self, offset: int, data: bytes, now: datetime) -> None:
+        known = len(self.upgrade.journal) - offset
+        if not 0 <= known < len(data):
+            return
+        self.upgrade.journal = bytes(self.upgrade.journal) + data[known:]
+        self.upgrade.save(update_fields=["journal"])
+        for event in self._journal.feed(data[known:]):
+            self._events.append(event)
+            self._take(event, now)
+
+    def _take(self, event: Event, now: datetime) -> None:
+        if isinstance(event, StepStarted):
+            self._step_started(event)
+        elif isinstance(event, StepEnded):
+            self._step_ended(event)
+        elif isinstance(event, WayBackBegun) and self.upgrade.state == UpgradeState.RUNNING:
+            self.upgrade.move(UpgradeState.ROLLING_BACK, now=now)
+        elif isinstance(event, VersionRead):
+            note_version(self.upgrade.instance, event.raw, now=now)
+
+    def _step_started(self, event: StepStarted) -> None:
+        place = _place(event)
+        self._steps[place], _created = Step.objects.update_or_create(
+            upgrade=self.upgrade,
+            position=place,
+            defaults={
+                "name": event.step,
+                "title": self._title(event.step),
+                "phase": event.phase,
+                "state": StepState.RUNNING,
+                "started_at": event.at,
+                "log_start": event.log_offset,
+            },
+        )
+
+    def _title(self, name: str) -> str:
+        steps = (*self.recipe.steps, *self.recipe.way_back)
+        return next((step.title for step in steps if step.name == name), name)
+
+    def _step_ended(self, event: StepEnded) -> None:
+        step = self._steps.get(_place(event))
+        if step is None:
+            return
+        failed = StepState.WARNED if event.phase is Phase.FINISH else StepState.FAILED
+        step.state = failed if event.status else StepState.SUCCEEDED
+        step.exit_status, step.ended_at, step.log_end = event.status, event.at, event.log_offset
+        step.save(update_fields=["state", "exit_status", "ended_at", "log_end"])
+
+    # The end.
+
+    def end(self, result: str | None, version: str | None, now: datetime) -> None:
+        """Judges what the host wrote (U2, U10). `result` is None where its runner is gone without one."""
+        verdict = judge(self._events, result)
+        if version is not None:
+            note_version(self.upgrade.instance, version, now=now)
+        self._keep_first_error(verdict)
+        if self.upgrade.state == UpgradeState.STARTING:
+            self.upgrade.move(UpgradeState.RUNNING, now=now)
+        self.upgrade.end(Outcome(verdict.ending), _end_code(verdict), now=now, **self._words(verdict))
+
+    def _words(self, verdict: Verdict) -> dict[str, str]:
+        return {
+            "from": self.upgrade.from_version,
+            "to": self.upgrade.build.version,
+            "host": self.upgrade.instance.host.name,
+            "step": self._title(verdict.failed_step or ""),
+            "reported": verdict.version_after or "",
+        }
+
+    def _keep_first_error(self, verdict: Verdict) -> None:
+        step = next((step for step in self._steps.values() if step.name == verdict.failed_step), None)
+        if verdict.ending in (Ending.SUCCEEDED, Ending.ALREADY_THERE) or step is None or step.log_start is None:
+            return
+        error = first_error(read_log(self.upgrade, step.log_start, step.log_end or self.log_size))
+        if error:
+            before = read_log(self.upgrade, 0, step.log_start).count(b"\n")
+            self.upgrade.first_error, self.upgrade.first_error_line = error.text, before + error.line
+            self.upgrade.save(update_fields=["first_error", "first_error_line"])
+
+
+def read_log(upgrade: Upgrade, start: int, end: int) -> bytes:
+    """The bytes of its log from `start` up to `end`."""
+    ended = LogChunk.objects.filter(upgrade=upgrade, offset__lt=end).annotate(size=Length("data"))
+    chunks = [(chunk.offset, bytes(chunk.data)) for chunk in ended.order_by("offset") if chunk.offset + chunk.size > start]
+    return b"".join(data[max(0, start - offset) : end - offset] for offset, data in chunks)
+
+
+def _place(event: StepStarted | StepEnded) -> int:
+    return event.position + (WAY_BACK_PLACE if event.phase is Phase.BACK else 0)
+
+
+def _end_code(verdict: Verdict) -> EndCode:
+    if verdict.ending is Ending.ALREADY_THERE:
+        return EndCode.ALREADY_THERE
+    if verdict.ending is Ending.SUCCEEDED:
+        return EndCode.DONE
+    return {
+        Detail.NOTHING: EndCode.STEP_FAILED,
+        Detail.STEP_FAILED: EndCode.STEP_FAILED,
+        Detail.STEP_TIMED_OUT: EndCode.STEP_TIMED_OUT,
+        Detail.OTHER_VERSION: EndCode.OTHER_VERSION,
+        Detail.WAY_BACK_FAILED: EndCode.WAY_BACK_FAILED,
+        Detail.OLD_VERSION_NOT_BACK: EndCode.WRONG_VERSION,
+        Detail.RUNNER_GONE: EndCode.RUNNER_GONE,
+        Detail.RESULT_UNREADABLE: EndCode.RESULT_UNREADABLE,
+    }[verdict.detail]
