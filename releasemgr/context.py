@@ -59,8 +59,7 @@ class Shell:
     @property
     def navigation(self) -> list[Entry]:
         return [
-            Entry(key, label, icon, self.root + paths[0], self._shows(paths))
-            for key, label, icon, paths in SECTIONS
+            Entry(key, label, icon, self.root + paths[0], self._shows(paths)) for key, label, icon, paths in SECTIONS
         ]
 
     def _shows(self, paths: tuple[str, ...]) -> bool:

@@ -1,13 +1,13 @@
 """The addresses. Each app's own are in its urls.py."""
 
 from django.contrib.auth.views import LogoutView
-from django.urls import path
+from django.urls import URLPattern, URLResolver, path
 
 from releasemgr import views
 
 handler403 = "releasemgr.views.not_allowed"
 
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
     path("sign-in/", views.SignIn.as_view(), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("account/", views.account, name="account"),

@@ -34,8 +34,7 @@ class SelectColumn(django_tables2.Column):  # type: ignore[misc] # the library i
 
     def render(self, value: object, bound_column: Any) -> SafeString:
         return format_html(
-            '<input class="form-check-input" type="checkbox" name="{}" value="{}" data-select'
-            ' aria-label="{}">',
+            '<input class="form-check-input" type="checkbox" name="{}" value="{}" data-select aria-label="{}">',
             bound_column.name,
             value,
             _("Select %(row)s") % {"row": value},
