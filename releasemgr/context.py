@@ -1,0 +1,99 @@
+"""What the shell around every page shows. Nothing is queried unless a template asks."""
+
+from functools import cached_property
+from typing import NamedTuple
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import get_script_prefix
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from releasemgr import __version__
+from releasemgr.choices import Theme
+from releasemgr.models import Profile, profile_of
+
+
+class Section(NamedTuple):
+    """A place in the side navigation; `key` follows g, `paths` are those of its pages."""
+
+    key: str
+    label: str | Promise
+    icon: str
+    paths: tuple[str, ...]
+
+
+class Entry(NamedTuple):
+    key: str
+    label: str | Promise
+    icon: str
+    url: str
+    current: bool
+
+
+SECTIONS = (
+    Section("o", _("Overview"), "house", ("",)),
+    Section("s", _("Sites"), "app-window", ("sites/", "customers/")),
+    Section("b", _("Builds"), "package", ("builds/",)),
+    Section("r", _("Nightly runs"), "moon", ("runs/", "upgrades/")),
+    Section("h", _("Hosts"), "server", ("hosts/",)),
+)
+
+
+class Shell:
+    version = __version__
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+        self.root = get_script_prefix()
+
+    @property
+    def vendor(self) -> str:
+        """Empty when nobody has set a name of their own."""
+        return "" if settings.VENDOR_NAME == "releasemgr" else settings.VENDOR_NAME
+
+    @property
+    def search_url(self) -> str:
+        return f"{self.root}search/"
+
+    @property
+    def navigation(self) -> list[Entry]:
+        return [
+            Entry(key, label, icon, self.root + paths[0], self._shows(paths)) for key, label, icon, paths in SECTIONS
+        ]
+
+    def _shows(self, paths: tuple[str, ...]) -> bool:
+        here = self.request.path.removeprefix(self.root)
+        return here == "" if paths == ("",) else here.startswith(paths)
+
+    @cached_property
+    def profile(self) -> Profile:
+        user = self.request.user
+        return profile_of(user) if user.is_authenticated else Profile()
+
+    @property
+    def theme_choice(self) -> Theme:
+        return Theme(self.profile.theme)
+
+    @property
+    def theme(self) -> str:
+        """For data-bs-theme: light, dark, or empty for the system's."""
+        return "" if self.theme_choice is Theme.SYSTEM else self.theme_choice.value
+
+    @property
+    def single_keys(self) -> bool:
+        return self.profile.single_keys
+
+    @property
+    def name(self) -> str:
+        user = self.request.user
+        return user.get_full_name() or user.get_username() if user.is_authenticated else ""
+
+    @property
+    def initials(self) -> str:
+        words = self.name.split() or [""]
+        return (words[0][:1] + (words[-1][:1] if len(words) > 1 else "")).upper()
+
+
+def shell(request: HttpRequest) -> dict[str, Shell]:
+    return {"shell": Shell(request)}
