@@ -302,4 +302,3 @@ class HostThread(threading.Thread):
 def _may_pass(error: ContactError) -> bool:
     """Whether trying again in a moment may help: never for a key or a sign-in (U6)."""
     return not isinstance(error, HostKeyChanged | HostKeyUnknown | SignInRefused)
-

@@ -24,13 +24,11 @@ from releasemgr.lib import clock
 from upgrades.choices import BEGUN, EndCode, Outcome, UpgradeState
 from upgrades.contact import Connect, FrameKind
 from upgrades.exceptions import (
-    ContactError,
     HostKeyChanged,
     HostKeyUnknown,
     RecipeInvalid,
     SignInRefused,
     SiteLocked,
-    UpgradeChanged,
     VersionUnreadable,
 )
 from upgrades.host_thread import (
@@ -47,9 +45,8 @@ from upgrades.host_thread import (
     Told,
 )
 from upgrades.models import Upgrade
-from upgrades.services import claims, runs, slots
-from upgrades.services.assignments import address_of, assignment_for, log_size
-from upgrades.recipes.recipe import load_recipe
+from upgrades.services import claims, runs
+from upgrades.services.assignments import address_of, assignment_for
 from upgrades.watched import Watched
 
 log = logging.getLogger(__name__)
@@ -64,7 +61,11 @@ class Supervisor:
     """`keep_going` is asked every few seconds: False makes it leave. `now` is the business's clock."""
 
     def __init__(
-        self, connect: Connect, *, keep_going: Callable[[], bool] = lambda: True, now: Callable[[], datetime] = clock.now
+        self,
+        connect: Connect,
+        *,
+        keep_going: Callable[[], bool] = lambda: True,
+        now: Callable[[], datetime] = clock.now,
     ) -> None:
         self.token = uuid.uuid4()
         self._connect, self._keep_going, self._now = connect, keep_going, now

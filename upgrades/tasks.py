@@ -9,7 +9,7 @@ from upgrades.version_check import ask_unknown
 
 def start_night() -> None:
     """Plans the night that is on, once, whatever woke it (P7). Sites without a version are asked first (P3)."""
-    if runs.night_is_due(clock.now()):
+    if runs.due_night(clock.now()):
         ask_unknown(connect)
     runs.open_due_night(clock.now())
 
@@ -18,7 +18,7 @@ def reap() -> None:
     """About every 30 seconds: opens or records nights, ends what is over, wakes slots that lost their task."""
     now = clock.now()
     runs.record_missed_nights(now)
-    if runs.night_is_due(now):
+    if runs.due_night(now):
         start_night()
     runs.close_overdue_runs(now)
     slots.wake_lost(now)

@@ -142,7 +142,9 @@ class Watched:
 def read_log(upgrade: Upgrade, start: int, end: int) -> bytes:
     """The bytes of its log from `start` up to `end`."""
     ended = LogChunk.objects.filter(upgrade=upgrade, offset__lt=end).annotate(size=Length("data"))
-    chunks = [(chunk.offset, bytes(chunk.data)) for chunk in ended.order_by("offset") if chunk.offset + chunk.size > start]
+    chunks = [
+        (chunk.offset, bytes(chunk.data)) for chunk in ended.order_by("offset") if chunk.offset + chunk.size > start
+    ]
     return b"".join(data[max(0, start - offset) : end - offset] for offset, data in chunks)
 
 

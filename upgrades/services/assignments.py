@@ -5,8 +5,8 @@ from django.db.models.functions import Length
 
 from builds.versions import parse_version
 from instances.models import Host, Instance
-from upgrades.choices import UpgradeState
 from upgrades.assignment import Assignment, VersionQuestion
+from upgrades.choices import UpgradeState
 from upgrades.contact import Ground, HostAddress
 from upgrades.models import LogChunk, Upgrade
 from upgrades.recipes.recipe import load_recipe

@@ -32,18 +32,22 @@ def ensure_schedule(now: datetime) -> None:
     queue.ensure_schedule("reaper", REAPER_TASK, "* * * * * */15")
 
 
+def due_night(now: datetime) -> Night | None:
+    """The night that is on and has no run yet; nights before the installation never were (P7)."""
+    schedule = Schedule.objects.get()
+    night = schedule.timetable.latest(now)
+    if not night.covers(now) or night.starts_at <= schedule.since:
+        return None
+    return None if Run.objects.filter(date=night.date).exists() else night
+
+
 def open_due_night(now: datetime) -> Run | None:
     """Plans the night that is on, if no one has; None where there is nothing to do (P7).
 
     May be called any number of times by any number of workers: the night's date is unique.
     """
-    schedule = Schedule.objects.get()
-    night = schedule.timetable.latest(now)
-    if not night.covers(now) or night.starts_at <= schedule.since:
-        return None
-    if Run.objects.filter(date=night.date).exists():
-        return None
-    return open_night(night, actor=AUTOMATIC, now=now)
+    night = due_night(now)
+    return open_night(night, actor=AUTOMATIC, now=now) if night else None
 
 
 def open_night(night: Night, *, actor: Actor, now: datetime) -> Run | None:
