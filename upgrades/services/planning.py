@@ -8,7 +8,7 @@ from builds.maturity import CHANNELS, BuildFacts, Maturity, channel_named, resol
 from builds.models import Build
 from instances.choices import Kind
 from instances.models import Instance, Target
-from upgrades.models import Schedule, Upgrade
+from upgrades.models import Run, Schedule, Upgrade
 from upgrades.night import Night
 from upgrades.plan import Decision, Facts, SiteFacts, decide, plan
 
@@ -16,9 +16,12 @@ from upgrades.plan import Decision, Facts, SiteFacts, decide, plan
 def gather_facts(instances: Iterable[Instance] | None = None, *, leaving_out: int = 0) -> Facts:
     """What the plan depends on, for these sites or for all. Four queries, whatever the number of sites.
 
-    `leaving_out` is the number of an upgrade that does not count as running: the one that asks.
+    Sites are read anew, whatever the caller's objects say. `leaving_out` is the number of an upgrade that does
+    not count as running: the one that asks.
     """
-    sites = list(Instance.objects.for_list() if instances is None else instances)
+    sites = Instance.objects.for_list()
+    if instances is not None:
+        sites = sites.filter(pk__in=[instance.pk for instance in instances])
     running, stuck = _busy_sites(leaving_out)
     builds = {build.pk: build.facts() for build in Build.objects.all()}
     return Facts(tuple(_site_facts(site, running, stuck) for site in sites), builds)
@@ -50,8 +53,12 @@ def _site_facts(site: Instance, running: dict[int, int], stuck: dict[int, int]) 
 
 
 def next_night(now: datetime) -> Night:
-    """The first night that has not started. One query."""
-    return Schedule.objects.get().timetable.next(now)
+    """The first night that has not started, and was not run by hand ahead of its time."""
+    timetable = Schedule.objects.get().timetable
+    night = timetable.next(now)
+    while Run.objects.filter(date=night.date).exists():
+        night = timetable.next(night.starts_at)
+    return night
 
 
 def plan_night(now: datetime, at: datetime | None = None) -> tuple[Night, list[Decision]]:
@@ -89,10 +96,6 @@ class Effect:
 
     @property
     def changed(self) -> bool:
-        return (self.before.code, self.before.to) != (self.after.code, self.after.to) and self._moved
-
-    @property
-    def _moved(self) -> bool:
         """Whether the target means another build now, or the site gets another decision."""
         versions = [decision.to.version if decision.to else None for decision in (self.before, self.after)]
         return versions[0] != versions[1] or self.before.code != self.after.code
