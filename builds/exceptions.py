@@ -15,6 +15,14 @@ class ArtifactRefused(BuildError):
     """The artefact cannot be read or is empty."""
 
 
+class CommitRefused(BuildError):
+    """The commit is too long, or not one line of text."""
+
+
+class ChangelogRefused(BuildError):
+    """The changelog is not text."""
+
+
 class ArtifactConflict(BuildError):
     """This version is registered with another SHA-256 (R2): 409 in the API."""
 

@@ -51,25 +51,34 @@ def _soak_detail(gate: Gate, version: str) -> str:
     values = {"since": stamp(gate.since), "end": stamp(gate.ends_at)}
     if gate.passed:
         return _("%(since)s to %(end)s") % values
-    return _("Since %(since)s, complete on %(end)s") % values
+    return _("Since %(since)s, complete on %(end)s.") % values
 
 
 def refusal(judgement: Judgement) -> str:
-    """One sentence for a promotion that is not allowed: the first failing gate, and when."""
+    """What a promotion that is not allowed is told: the first failing gate, and when it will pass."""
     gate = judgement.failing[0]
-    reason = gate_detail(gate, judgement) or gate_title(gate)
-    return _("%(version)s cannot enter %(channel)s: %(gate)s. %(reason)s") % {
+    return _("%(version)s cannot enter %(channel)s. %(reason)s") % {
         "version": judgement.build.version,
         "channel": judgement.to.channel,
-        "gate": gate_title(gate),
-        "reason": reason if reason.endswith(".") else f"{reason}.",
+        "reason": _soak_refusal(gate, judgement) if gate.code is GateCode.SOAK else gate_detail(gate, judgement),
+    }
+
+
+def _soak_refusal(gate: Gate, judgement: Judgement) -> str:
+    detail = gate_detail(gate, judgement)
+    return _("It needs %(soak)s: %(detail)s") % {
+        "soak": gate_title(gate),
+        "detail": detail[:1].lower() + detail[1:],
     }
 
 
 def in_days(duration: timedelta) -> str:
-    """Whole days where it is whole days, else hours."""
+    """Whole days where it is whole days, else hours, else minutes."""
     if duration % timedelta(days=1) == timedelta(0):
         return ngettext("%(n)d day", "%(n)d days", duration.days) % {"n": duration.days}
+    if duration < timedelta(hours=1):
+        minutes = round(duration.total_seconds() / 60)
+        return ngettext("%(n)d minute", "%(n)d minutes", minutes) % {"n": minutes}
     hours = round(duration.total_seconds() / 3600)
     return ngettext("%(n)d hour", "%(n)d hours", hours) % {"n": hours}
 

@@ -4,8 +4,11 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 from django.conf import settings
 from django.db import transaction
@@ -15,6 +18,8 @@ from builds.choices import DEFAULT_SOAK_DAYS, Smoke
 from builds.exceptions import (
     ArtifactConflict,
     ArtifactRefused,
+    ChangelogRefused,
+    CommitRefused,
     PromotionRefused,
     ReasonMissing,
     UnknownBuild,
@@ -52,33 +57,37 @@ def register_build(
 ) -> tuple[Build, bool]:  # fmt: skip
     """Registers an artefact under a version, and whether it is new (R1, R2).
 
-    The same version with the same bytes is a no-op. Raises VersionRefused, ArtifactRefused, ArtifactConflict.
+    The same version with the same bytes is a no-op, but for putting back an artefact that was lost. Raises
+    VersionRefused, CommitRefused, ChangelogRefused, ArtifactRefused, ArtifactConflict.
     """
     try:
         parsed = parse_version(version)
     except ValueError as error:
         raise VersionRefused(str(error)) from error
-    sha256, size = _keep_artifact(artifact)
-    with transaction.atomic():
+    _refuse_odd_text(commit, changelog)
+    with _copied(artifact) as copy, transaction.atomic():
+        sha256 = sha256_of(copy)
         build, created = Build.objects.get_or_create(
             version_key=version_key(parsed),
             defaults={
                 "version": version.strip(), "commit": commit, "changelog": changelog, "sha256": sha256,
-                "artifact_size": size, "registered_at": now, "channel_since": now, "smoke": smoke,
+                "artifact_size": copy.stat().st_size, "registered_at": now, "channel_since": now, "smoke": smoke,
                 "smoke_reported_at": None if smoke == Smoke.PENDING else now,
             },
         )  # fmt: skip
-    if not created and sha256 != build.sha256:
-        _forget_artifact(sha256)
-    if not created:
-        _refuse_another(build, version.strip(), sha256)
+        if not created:
+            _refuse_another(build, version.strip(), sha256)
+        os.replace(copy, build.artifact_path)
     return build, created
 
 
-def _forget_artifact(sha256: str) -> None:
-    """Removes the file of a refused artefact, unless another build has the same bytes."""
-    if not Build.objects.filter(sha256=sha256).exists():
-        (settings.ARTIFACT_DIR / sha256).unlink(missing_ok=True)
+def _refuse_odd_text(commit: str, changelog: str) -> None:
+    """What the columns would refuse with a database error."""
+    longest = Build._meta.get_field("commit").max_length or 0
+    if len(commit) > longest or not (commit.isprintable() and commit.isascii()):
+        raise CommitRefused(f"The commit has to be at most {longest} printable ASCII characters.")
+    if "\x00" in changelog:
+        raise ChangelogRefused("The changelog contains a NUL character: it is not a text file.")
 
 
 def _refuse_another(build: Build, version: str, sha256: str) -> None:
@@ -91,24 +100,34 @@ def _refuse_another(build: Build, version: str, sha256: str) -> None:
         )
 
 
-def _keep_artifact(source: Path) -> tuple[str, int]:
-    """Copies it to ARTIFACT_DIR under its SHA-256, by a rename, so that no reader sees half of it."""
+@contextmanager
+def _copied(source: Path) -> Iterator[Path]:
+    """A copy beside the artefacts, to be renamed into place, so that no reader sees half of one.
+
+    It is gone afterwards unless it was renamed.
+    """
     settings.ARTIFACT_DIR.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=settings.ARTIFACT_DIR, prefix=".new-")
+    copy = Path(name)
     try:
-        with source.open("rb") as reader, tempfile.NamedTemporaryFile(
-            dir=settings.ARTIFACT_DIR, delete=False
-        ) as copy:  # fmt: skip
-            shutil.copyfileobj(reader, copy, PIECE)
+        with os.fdopen(descriptor, "wb") as writer:
+            _fill(writer, source)
+        copy.chmod(0o644)
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _fill(writer: IO[bytes], source: Path) -> None:
+    try:
+        with source.open("rb") as reader:
+            shutil.copyfileobj(reader, writer, PIECE)
+        writer.flush()
+        os.fsync(writer.fileno())  # a crash must not leave a build whose bytes never reached the disk
     except OSError as error:
-        raise ArtifactRefused(f"The artefact {source} cannot be read: {error.strerror}.") from error
-    kept = Path(copy.name)
-    sha256, size = sha256_of(kept), kept.stat().st_size
-    if not size:
-        kept.unlink()
+        raise ArtifactRefused(f"The artefact {source} cannot be copied: {error.strerror}.") from error
+    if not writer.tell():
         raise ArtifactRefused(f"The artefact {source} is empty.")
-    kept.chmod(0o644)
-    os.replace(kept, settings.ARTIFACT_DIR / sha256)
-    return sha256, size
 
 
 def sha256_of(path: Path) -> str:
@@ -117,14 +136,12 @@ def sha256_of(path: Path) -> str:
 
 
 def report_smoke(build: Build, smoke: Smoke, *, now: datetime) -> Build:
-    """Records what the smoke test said (R3). Passing again after a failure starts the soak from zero."""
+    """Records what the smoke test said (R3). Passing after not having passed starts the soak from zero."""
     with transaction.atomic():
         build = Build.objects.select_for_update().get(pk=build.pk)
-        if build.smoke != smoke:
-            if smoke == Smoke.PASSED and build.smoke in (Smoke.FAILED, Smoke.VOID):
-                build.channel_since = now
-            build.smoke = smoke
-        build.smoke_reported_at = now
+        if smoke == Smoke.PASSED and build.smoke != Smoke.PASSED:
+            build.channel_since = now
+        build.smoke, build.smoke_reported_at = smoke, now
         build.save(update_fields=["smoke", "smoke_reported_at", "channel_since"])
     return build
 

@@ -2,15 +2,18 @@
 
 from packaging.version import InvalidVersion, Version
 
-ACCEPTED = "a PEP 440 version, such as 4.2.107, 2026.11.23, 5.0rc1 or 5.0.0-beta.2"
+LONGEST = 100  # characters; keeps the sort key within its column
+ACCEPTED = f"a PEP 440 version of at most {LONGEST} characters, such as 4.2.107, 2026.11.23, 5.0rc1 or 5.0.0-beta.2"
 
 
 def parse_version(text: str) -> Version:
     """Raises ValueError with a sentence that says what is accepted."""
     try:
+        if len(text.strip()) > LONGEST:
+            raise InvalidVersion
         return Version(text.strip())
     except InvalidVersion as error:
-        raise ValueError(f"“{text}” is not a version. Accepted is {ACCEPTED}.") from error
+        raise ValueError(f"“{text[:LONGEST]}” is not a version. Accepted is {ACCEPTED}.") from error
 
 
 def version_key(version: Version) -> str:
@@ -29,7 +32,7 @@ def key_of(text: str) -> str | None:
 
 def _number(value: int) -> str:
     digits = str(value)
-    return f"{len(digits):02}{digits}"
+    return f"{len(digits):03}{digits}"
 
 
 def _without_trailing_zeros(release: tuple[int, ...]) -> tuple[int, ...]:

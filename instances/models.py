@@ -160,9 +160,10 @@ class Instance(models.Model):
 
     def report(self, raw: str, *, now: datetime) -> bool:
         """Keeps what the site says of its version (P10), and whether that is another version than before."""
-        key = key_of(raw)
+        text = raw.strip().encode(errors="replace").decode().replace("\x00", "\ufffd")
+        key = key_of(text)
         drifted = self.reported_at is not None and key != self.reported_key
-        self.reported_version, self.reported_key, self.reported_at = raw[:200], key, now
+        self.reported_version, self.reported_key, self.reported_at = text[:200], key, now
         self.save(update_fields=["reported_version", "reported_key", "reported_at"])
         return drifted
 

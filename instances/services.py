@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 
 from builds.models import Build
 from instances.choices import Kind
@@ -50,12 +51,18 @@ def set_target(
         locked = Instance.objects.select_for_update(of=("self",)).select_related("target_build").get(pk=instance.pk)
         if locked.target == target:
             return None
+        target = _as_it_is_now(target)
         check_target(locked, target)
         change = record_target(locked, target, before=locked.target, actor=actor, now=now, reason=reason)
         locked.target_channel_id, locked.target_build = target.channel, target.build
         locked.save(update_fields=["target_channel", "target_build"])
     instance.target_channel_id, instance.target_build = target.channel, target.build
     return change
+
+
+def _as_it_is_now(target: Target) -> Target:
+    """The build may have been withdrawn since the caller read it."""
+    return Target(build=Build.objects.get(pk=target.build.pk)) if target.build else target
 
 
 def record_target(
@@ -103,11 +110,14 @@ def note_offered_key(host: Host, key: str, *, now: datetime) -> None:
 def approve_host_key(host: Host, *, seen: str, actor: Actor, now: datetime) -> bool:
     """Pins the key that the host offers, if it is the one that the person saw (U6).
 
-    Whether this call did it; False where it is pinned already. Raises HostKeyMismatch.
+    Approving the pinned key once more dismisses another one that was offered. Whether this call changed
+    something. Raises HostKeyMismatch.
     """
+    if not seen:
+        raise HostKeyMismatch(f"{host} has not offered a key yet.")
     if host.host_key == seen and not host.offered_key:
         return False
-    approved = Host.objects.filter(pk=host.pk, offered_key=seen).exclude(offered_key="").update(
+    approved = Host.objects.filter(Q(offered_key=seen) | Q(host_key=seen), pk=host.pk).update(
         host_key=seen, offered_key="", offered_at=None, host_key_approved_by=actor.user, host_key_approved_at=now
     )  # fmt: skip
     if not approved:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -195,18 +195,20 @@ class Upgrade(models.Model):
         """One transition (U1): a conditional UPDATE and its event. Raises UpgradeChanged if it is elsewhere."""
         if to not in TRANSITIONS[UpgradeState(self.state)]:
             raise UpgradeChanged(f"Upgrade {self.pk} cannot go from {self.state} to {to}.")
-        if not Upgrade.objects.filter(pk=self.pk, state=self.state).update(state=to, **changes):
-            raise UpgradeChanged(f"Upgrade {self.pk} is not {self.state} any more.")
-        UpgradeEvent.objects.create(
-            upgrade_id=self.pk, at=now, from_state=self.state, to_state=to, outcome=changes.get("outcome")
-        )
+        with transaction.atomic():
+            if not Upgrade.objects.filter(pk=self.pk, state=self.state).update(state=to, **changes):
+                raise UpgradeChanged(f"Upgrade {self.pk} is not {self.state} any more.")
+            UpgradeEvent.objects.create(
+                upgrade_id=self.pk, at=now, from_state=self.state, to_state=to, outcome=changes.get("outcome")
+            )
         self.state = to
         for name, value in changes.items():
             setattr(self, name, value)
 
     def end(self, outcome: Outcome, code: EndCode, *, now: datetime, **values: Any) -> None:
-        """The last transition. `values` are what the sentence of `code` names."""
-        self.move(UpgradeState.ENDED, now=now, outcome=outcome, ended_at=now, end_code=code, end_values=values)
+        """The last transition. `values` are what the sentence of `code` names, beside `from` and `to`."""
+        named = {"from": self.from_version, "to": self.build.version} | values
+        self.move(UpgradeState.ENDED, now=now, outcome=outcome, ended_at=now, end_code=code, end_values=named)
 
 
 class UpgradeEvent(models.Model):

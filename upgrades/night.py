@@ -33,8 +33,19 @@ class Timetable:
     zone: ZoneInfo
 
     def night(self, day: date) -> Night:
-        ends_on = day if self.end > self.start else day + DAY
-        return Night(day, self._moment(day, self.start), self._moment(ends_on, self.end))
+        starts_at, ends_at = self._moment(day, self.start), self._moment(self._ends_on(day), self.end)
+        if ends_at <= starts_at:  # the start moved past the end, on a night when the clocks go forward
+            ends_at = starts_at + self._length
+        return Night(day, starts_at, min(ends_at, self._moment(day + DAY, self.start)))
+
+    def _ends_on(self, day: date) -> date:
+        return day if self.end > self.start else day + DAY
+
+    @property
+    def _length(self) -> timedelta:
+        """By the clock on the wall."""
+        someday = date(2000, 1, 1)
+        return datetime.combine(self._ends_on(someday), self.end) - datetime.combine(someday, self.start)
 
     def _moment(self, day: date, clock: time) -> datetime:
         """A time that does not exist that day moves forward; one that comes twice means the first (P6)."""
@@ -42,9 +53,10 @@ class Timetable:
 
     def latest(self, now: datetime) -> Night:
         """The last night that has started."""
-        today = now.astimezone(self.zone).date()
-        night = self.night(today)
-        return night if night.starts_at <= now else self.night(today - DAY)
+        day = now.astimezone(self.zone).date()
+        while (night := self.night(day)).starts_at > now:
+            day -= DAY
+        return night
 
     def next(self, now: datetime) -> Night:
         """The first night that has not started."""

@@ -87,7 +87,7 @@ class Decision:
     """What happens to one site. `to` is the build that its target means, also where it does not go there now.
 
     `checks` holds every rule looked at, in order; the first that did not pass decided. All reasons that hold are
-    kept; `code` is the first.
+    kept, also several of one rule; `code` is the first.
     """
 
     site: SiteFacts
@@ -128,18 +128,23 @@ def decide(
 ) -> Decision:
     """The decision for one site. `at` is when its turn comes."""
     to = heads[site.channel] if site.channel else builds[site.pin or 0]
-    checks = tuple(check for look in LOOKS if (check := look(site, to)))
+    checks = tuple(check for look in LOOKS for check in look(site, to))
     reasons = [check.code for check in checks if check.code]
     return Decision(site, reasons[0] if reasons else Code.UPGRADE, to, checks)
 
 
-def _version(site: SiteFacts, to: BuildFacts | None) -> Check:
-    code = Code.VERSION_UNKNOWN if site.key is None else None
-    return Check(Rule.VERSION, code, {"reported": site.reported})
+def _checks(rule: Rule, values: Mapping[str, str | int], *faults: tuple[bool, Code]) -> list[Check]:
+    """One check for each fault that holds, or the one that lets the site move."""
+    found = [Check(rule, code, values) for holds, code in faults if holds]
+    return found or [Check(rule, None, values)]
 
 
-def _target(site: SiteFacts, to: BuildFacts | None) -> Check:
-    return Check(Rule.TARGET, _target_code(site, to), _target_values(site, to))
+def _version(site: SiteFacts, to: BuildFacts | None) -> list[Check]:
+    return _checks(Rule.VERSION, {"reported": site.reported}, (site.key is None, Code.VERSION_UNKNOWN))
+
+
+def _target(site: SiteFacts, to: BuildFacts | None) -> list[Check]:
+    return [Check(Rule.TARGET, _target_code(site, to), _target_values(site, to))]
 
 
 def _target_code(site: SiteFacts, to: BuildFacts | None) -> Code | None:
@@ -152,53 +157,57 @@ def _target_code(site: SiteFacts, to: BuildFacts | None) -> Code | None:
 
 
 def _target_values(site: SiteFacts, to: BuildFacts | None) -> dict[str, str | int]:
+    """`from` is empty while the version is unknown: what cannot be read is not called older."""
     return {
         "channel": site.channel.channel if site.channel else "",
         "to": to.version if to else "",
-        "from": site.reported,
+        "from": site.reported if site.key is not None else "",
     }
 
 
-def _build(site: SiteFacts, to: BuildFacts | None) -> Check | None:
+def _build(site: SiteFacts, to: BuildFacts | None) -> list[Check]:
     """A channel never resolves to a build that fails here, but for a missing artefact; a pin may (R3, R9)."""
     if to is None:
-        return None
-    faults = (
+        return []
+    return _checks(
+        Rule.BUILD,
+        {"to": to.version},
         (to.withdrawn, Code.TARGET_WITHDRAWN),
         (to.quarantined, Code.QUARANTINED),
         (not to.artifact_present, Code.ARTIFACT_MISSING),
         (not to.smoke_passed, Code.SMOKE_FAILED),
     )
-    fault = next((code for holds, code in faults if holds), None)
-    return Check(Rule.BUILD, fault, {"to": to.version})
 
 
-def _direction(site: SiteFacts, to: BuildFacts | None) -> Check | None:
+def _direction(site: SiteFacts, to: BuildFacts | None) -> list[Check]:
     """A pin that is older than what runs is a downgrade, and refused (T4)."""
     if to is None or site.key is None or site.key <= to.key or site.channel:
-        return None
-    return Check(Rule.DIRECTION, Code.DOWNGRADE_REFUSED, {"to": to.version, "from": site.reported})
+        return []
+    return [Check(Rule.DIRECTION, Code.DOWNGRADE_REFUSED, {"to": to.version, "from": site.reported})]
 
 
-def _standing(site: SiteFacts, to: BuildFacts | None) -> Check:
+def _standing(site: SiteFacts, to: BuildFacts | None) -> list[Check]:
     if site.needs_a_person is None:
-        return Check(Rule.STANDING)
-    return Check(Rule.STANDING, Code.NEEDS_A_PERSON, {"upgrade": site.needs_a_person})
+        return [Check(Rule.STANDING)]
+    return [Check(Rule.STANDING, Code.NEEDS_A_PERSON, {"upgrade": site.needs_a_person})]
 
 
-def _host(site: SiteFacts, to: BuildFacts | None) -> Check:
-    if not site.host_enabled:
-        return Check(Rule.HOST, Code.HOST_DISABLED, {"host": site.host})
-    return Check(Rule.HOST, None if site.host_key_trusted else Code.HOST_KEY, {"host": site.host})
+def _host(site: SiteFacts, to: BuildFacts | None) -> list[Check]:
+    return _checks(
+        Rule.HOST,
+        {"host": site.host},
+        (not site.host_enabled, Code.HOST_DISABLED),
+        (not site.host_key_trusted, Code.HOST_KEY),
+    )
 
 
-def _running(site: SiteFacts, to: BuildFacts | None) -> Check | None:
+def _running(site: SiteFacts, to: BuildFacts | None) -> list[Check]:
     if site.running is None:
-        return None
-    return Check(Rule.RUNNING, Code.ALREADY_RUNNING, {"upgrade": site.running})
+        return []
+    return [Check(Rule.RUNNING, Code.ALREADY_RUNNING, {"upgrade": site.running})]
 
 
-LOOKS: tuple[Callable[[SiteFacts, BuildFacts | None], Check | None], ...] = (
+LOOKS: tuple[Callable[[SiteFacts, BuildFacts | None], list[Check]], ...] = (
     _version, _target, _build, _direction, _standing, _host, _running,
 )  # fmt: skip
 

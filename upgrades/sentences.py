@@ -78,10 +78,13 @@ def check_sentence(check: Check) -> str:
 def rule_sentence(rule: Rule, code: Code | None, values: Mapping[str, Any]) -> str:
     """As `check_sentence`, from what a run recorded. `code` is None where the rule lets the site move."""
     if rule is Rule.TARGET:
-        sentence = (FOLLOWING if values["channel"] else PINNED)[code]
-    else:
-        sentence = REFUSALS[code] if code else PASSES[rule]
-    return str(sentence) % values
+        return str(_target_words(values)[code]) % values
+    return str(REFUSALS[code] if code else PASSES[rule]) % values
+
+
+def _target_words(values: Mapping[str, Any]) -> "dict[Code | None, Any]":
+    words = FOLLOWING if values["channel"] else PINNED
+    return words if values["from"] else words | {None: FROM_UNKNOWN[bool(values["channel"])]}
 
 
 PASSES: dict[Rule, Any] = {
@@ -95,12 +98,18 @@ PASSES: dict[Rule, Any] = {
 FOLLOWING: dict[Code | None, Any] = {
     None: gettext_lazy("Follows %(channel)s. %(channel)s is %(to)s, and %(from)s is older."),
     Code.UP_TO_DATE: gettext_lazy("Follows %(channel)s and runs its build, %(to)s."),
-    Code.AHEAD: gettext_lazy("Runs %(from)s, ahead of %(channel)s. Waits until %(channel)s is past %(to)s."),
+    Code.AHEAD: gettext_lazy("Runs %(from)s, ahead of %(channel)s, which is %(to)s. Waits for %(from)s or later."),
     Code.NO_BUILD: gettext_lazy("Follows %(channel)s, which has no build. The site stays where it is."),
 }
 PINNED: dict[Code | None, Any] = {
     None: gettext_lazy("Pinned to %(to)s, and runs %(from)s."),
     Code.UP_TO_DATE: gettext_lazy("Pinned to %(to)s and runs it."),
+}
+
+# In place of the key None while the site's version is unknown, for a channel and for a pin.
+FROM_UNKNOWN = {
+    True: gettext_lazy("Follows %(channel)s, which is %(to)s."),
+    False: gettext_lazy("Pinned to %(to)s."),
 }
 
 REFUSALS: dict[Code, Any] = {

@@ -10,7 +10,7 @@ from builds.maturity import BuildFacts, Maturity, channel_named, resolve
 from builds.models import Build
 from instances.choices import Kind
 from instances.models import Instance, Target
-from upgrades.models import Schedule, Upgrade
+from upgrades.models import Run, Schedule, Upgrade
 from upgrades.night import Night
 from upgrades.plan import Decision, Facts, SiteFacts, plan
 
@@ -18,9 +18,12 @@ from upgrades.plan import Decision, Facts, SiteFacts, plan
 def gather_facts(instances: Iterable[Instance] | None = None, *, starting: Upgrade | None = None) -> Facts:
     """What the plan depends on, for these sites or for all. Four queries, whatever the number of sites.
 
-    For an upgrade that is `starting`, other upgrades of its site count as under way only once they have begun.
+    Sites are read anew, whatever the caller's objects say. For an upgrade that is `starting`, other upgrades of
+    its site count as under way only once they have begun.
     """
-    sites = list(Instance.objects.for_list() if instances is None else instances)
+    sites = Instance.objects.for_list()
+    if instances is not None:
+        sites = sites.filter(pk__in=[instance.pk for instance in instances])
     running = Upgrade.objects.begun().exclude(pk=starting.pk) if starting else Upgrade.objects.active()
     numbers = _by_site(running), _by_site(Upgrade.objects.awaiting_a_person())
     builds = {build.pk: build.facts() for build in Build.objects.all()}
@@ -50,8 +53,12 @@ def _site_facts(site: Instance, running: dict[int, int], stuck: dict[int, int]) 
 
 
 def next_night(now: datetime) -> Night:
-    """The first night that has not started. One query."""
-    return Schedule.objects.get().timetable.next(now)
+    """The first night that has not started, and was not run by hand ahead of its time."""
+    timetable = Schedule.objects.get().timetable
+    night = timetable.next(now)
+    while Run.objects.filter(date=night.date).exists():
+        night = timetable.next(night.starts_at)
+    return night
 
 
 def plan_night(now: datetime, at: datetime | None = None) -> tuple[Night, list[Decision]]:
@@ -89,10 +96,6 @@ class Effect:
 
     @property
     def changed(self) -> bool:
-        return (self.before.code, self.before.to) != (self.after.code, self.after.to) and self._moved
-
-    @property
-    def _moved(self) -> bool:
         """Whether the target means another build now, or the site gets another decision."""
         versions = [decision.to.version if decision.to else None for decision in (self.before, self.after)]
         return versions[0] != versions[1] or self.before.code != self.after.code

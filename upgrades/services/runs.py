@@ -51,17 +51,28 @@ def open_due_night(now: datetime) -> Run | None:
 
 
 def open_night(night: Night, *, actor: Actor, now: datetime) -> Run | None:
-    """Plans this night and wakes the workers, in one transaction. None where it has its run already."""
+    """Plans this night and wakes the workers, in one transaction. None where it has its run already.
+
+    Dark nights before it are recorded first: later, this run would hide them.
+    """
+    with transaction.atomic():
+        record_missed_nights(now)
+        run = _claim_night(night, actor=actor, now=now)
+        if run is not None:
+            _plan_run(run, plan(gather_facts(), now), now)
+    return run
+
+
+def _claim_night(night: Night, *, actor: Actor, now: datetime) -> Run | None:
+    """Waits for another who is claiming it at the same time; None where that one succeeds."""
     try:
         with transaction.atomic():
-            run = Run.objects.create(
+            return Run.objects.create(
                 kind=RunKind.NIGHTLY, date=night.date, starts_at=now, ends_at=night.ends_at,
                 origin=actor.origin, requested_by=actor.user,
             )  # fmt: skip
-            _plan_run(run, plan(gather_facts(), now), now)
     except IntegrityError:
         return None
-    return run
 
 
 def record_missed_nights(now: datetime) -> list[Run]:
@@ -133,7 +144,7 @@ def _upgrade_row(run: Run, planned: Planned, place: int, recipes: dict[int, str]
 def close_overdue_runs(now: datetime) -> int:
     """Ends what had not begun when its run's time was over: not started, never late (P7). How many."""
     closed = 0
-    for upgrade in Upgrade.objects.waiting().filter(run__ends_at__lte=now):
+    for upgrade in Upgrade.objects.waiting().filter(run__ends_at__lte=now).select_related("build"):
         try:
             with transaction.atomic():
                 upgrade.end(Outcome.NOT_STARTED, EndCode.TIME_OVER, now=now)
