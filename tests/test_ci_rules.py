@@ -7,9 +7,7 @@ import pytest
 from tests import conftest
 
 
-def passed_through(
-    hook: Generator[None, pytest.TestReport, pytest.TestReport], outcome: str
-) -> pytest.TestReport:
+def passed_through(hook: Generator[None, pytest.TestReport, pytest.TestReport], outcome: str) -> pytest.TestReport:
     location = ("file.py", 1, "test")
     report = pytest.TestReport("file.py::test", location, {}, outcome, "no browser", "call")  # type: ignore[arg-type]
     next(hook)
@@ -29,9 +27,7 @@ def passed_through(
         (False, "skipped", "skipped"),
     ],
 )
-def test_a_skip_fails_in_ci_only(
-    monkeypatch: pytest.MonkeyPatch, in_ci: bool, outcome: str, becomes: str
-) -> None:
+def test_a_skip_fails_in_ci_only(monkeypatch: pytest.MonkeyPatch, in_ci: bool, outcome: str, becomes: str) -> None:
     monkeypatch.setattr(conftest, "IN_CI", in_ci)
     report = passed_through(conftest.pytest_runtest_makereport(), outcome)
     assert report.outcome == becomes

@@ -24,9 +24,7 @@ def test_without_one_a_key_is_made_once_and_kept_for_its_owner_alone(tmp_path: P
     assert stat.S_IMODE((var / "secret_key").stat().st_mode) == 0o600
 
 
-def test_processes_that_start_together_all_use_one_whole_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_that_start_together_all_use_one_whole_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All have seen that there is no key before the first one writes."""
     together = threading.Barrier(8)
     make = get_random_secret_key
@@ -37,9 +35,7 @@ def test_processes_that_start_together_all_use_one_whole_key(
 
     monkeypatch.setattr(secret, "get_random_secret_key", make_at_the_same_time)
     keys: list[str] = []
-    threads = [
-        threading.Thread(target=lambda: keys.append(secret.secret_key(Env({}), tmp_path))) for _ in range(8)
-    ]
+    threads = [threading.Thread(target=lambda: keys.append(secret.secret_key(Env({}), tmp_path))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
