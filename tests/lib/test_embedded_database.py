@@ -122,7 +122,7 @@ def test_nobody_but_its_own_user_may_enter_its_folders(new_server: NewServer) ->
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.root
 def test_another_user_who_reaches_the_socket_is_not_believed(new_server: NewServer) -> None:
     server = new_server()
     server.start()
@@ -264,7 +264,7 @@ def test_data_of_another_major_version_is_refused_by_name(new_server: NewServer)
         server.start()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another user")
+@pytest.mark.root
 def test_below_a_closed_folder_the_data_of_root_lies_elsewhere_and_nothing_is_opened(
     new_server: NewServer,
     open_folder: Path,
@@ -312,8 +312,8 @@ def test_a_named_server_is_used_as_it_is_and_the_embedded_one_left_alone(open_fo
 
 
 def test_a_socket_folder_can_be_named_as_host() -> None:
-    settings = database_settings(Env({"DATABASE_URL": "postgres://me@%2Frun%2Fpostgresql/db"}), Path("/x"))
-    assert settings["HOST"] == "/run/postgresql"
+    settings = database_settings(Env({"DATABASE_URL": "postgres://me@%2Frun%2FPg/db"}), Path("/x"))
+    assert settings["HOST"] == "/run/Pg"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""Rules for every test: which needs what, and that CI skips nothing."""
+
+import os
+import shutil
+from collections.abc import Generator
+
+import pytest
+
+IN_CI = os.environ.get("CI") == "true"
+SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+NEEDS = {"browser": CHROMIUMS, "ssh": ("sshd",)}
+MAY_USE_SOCKETS = ("ssh", "browser", "queue", "demo")
+
+
+def found(programs: tuple[str, ...]) -> str | None:
+    """The path of the first of these programs that is installed."""
+    return next(filter(None, (shutil.which(name, path=SYSTEM_PATH) for name in programs)), None)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    absent = {marker: programs for marker, programs in NEEDS.items() if not found(programs)}
+    for item in items:
+        if any(item.get_closest_marker(marker) for marker in MAY_USE_SOCKETS):
+            item.add_marker(pytest.mark.enable_socket)
+        for marker, programs in absent.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=f"{programs[0]} is not installed"))
+    _leave_out_what_only_root_can_try(config, items)
+
+
+def _leave_out_what_only_root_can_try(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.geteuid() == 0:
+        return
+    left_out = [item for item in items if item.get_closest_marker("root")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome, report.longrepr = "failed", f"In CI nothing is skipped: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if IN_CI and report.skipped:
+        report.outcome, report.longrepr = "failed", f"In CI nothing is skipped: {report.longrepr}"
+    return report
