@@ -1,0 +1,188 @@
+"""The demo's fleet as data, and as the file that `import_fleet` reads."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+USER = "deploy"
+ADDRESS = "127.0.0.1"
+UNREACHABLE_HOST = "app-bom-01"
+LACKING_DISK = "tamarind-test"
+PLUGIN_SITE = "lindqvist-live"
+MAX_PARALLEL = 3
+
+CUSTOMERS = {
+    "banyan": "Banyan Insurance",
+    "brightwater": "Brightwater Clinics",
+    "cascadia": "Cascadia Energy",
+    "halvorsen": "Halvorsen Shipping",
+    "kestrel": "Kestrel Logistics",
+    "lindqvist": "Lindqvist & Partner",
+    "mapleridge": "Maple Ridge Schools",
+    "novara": "Novara Foods",
+    "ostrov": "Ostrov Steel",
+    "pampa": "Pampa Agro",
+    "tamarind": "Tamarind Hotels",
+    "verdigris": "Verdigris Museums",
+}
+
+HOSTS = (
+    "app-ams-01",
+    "app-ams-02",
+    "app-bom-01",
+    "app-cpt-01",
+    "app-dub-01",
+    "app-fra-01",
+    "app-pdx-01",
+    "app-yyz-01",
+)
+
+
+@dataclass(frozen=True)
+class Site:
+    slug: str
+    host: str
+    target: str  # a channel, or the version of a pin
+    first_version: str  # what is installed before the first night
+
+    @property
+    def customer(self) -> str:
+        return self.slug.partition("-")[0]
+
+    @property
+    def kind(self) -> Literal["live", "test"]:
+        return "live" if self.slug.endswith("-live") else "test"
+
+    @property
+    def min_free_mb(self) -> int:
+        return 500_000_000 if self.slug == LACKING_DISK else 50
+
+    @property
+    def plugins(self) -> str:
+        return "csv_export, legacy_reports" if self.slug == PLUGIN_SITE else "csv_export"
+
+
+SITES = (
+    Site("banyan-live", "app-bom-01", "4.19.5", "4.19.5"),
+    Site("banyan-test", "app-bom-01", "beta", "4.20.1"),
+    Site("brightwater-ie-live", "app-dub-01", "stable", "4.19.4"),
+    Site("brightwater-test", "app-dub-01", "beta", "4.20.1"),
+    Site("brightwater-uk-live", "app-dub-01", "stable", "4.19.5"),
+    Site("cascadia-live", "app-pdx-01", "release", "4.20.0"),
+    Site("cascadia-test", "app-pdx-01", "beta", "4.20.1"),
+    Site("cascadia-training", "app-pdx-01", "release", "4.20.4"),  # the one that is ahead of its channel
+    Site("halvorsen-live", "app-ams-01", "release", "4.20.0"),
+    Site("halvorsen-test", "app-ams-01", "beta", "4.20.1"),
+    Site("halvorsen-training", "app-ams-01", "beta", "4.20.2"),
+    Site("kestrel-de-live", "app-fra-01", "stable", "4.19.5"),
+    Site("kestrel-nl-live", "app-ams-02", "release", "4.20.1"),
+    Site("kestrel-test", "app-ams-02", "alpha", "4.20.2"),
+    Site("lindqvist-live", "app-ams-02", "beta", "4.20.2"),
+    Site("lindqvist-test", "app-ams-02", "alpha", "4.20.4"),
+    Site("mapleridge-live", "app-yyz-01", "stable", "4.19.4"),
+    Site("mapleridge-test", "app-yyz-01", "alpha", "4.20.2"),
+    Site("novara-es-live", "app-fra-01", "stable", "4.19.5"),
+    Site("novara-it-live", "app-fra-01", "stable", "4.19.4"),
+    Site("novara-test", "app-fra-01", "beta", "4.20.1"),
+    Site("ostrov-live", "app-fra-01", "4.18.9", "4.18.9"),
+    Site("ostrov-test", "app-fra-01", "beta", "4.20.2"),
+    Site("pampa-live", "app-pdx-01", "stable", "4.19.4"),
+    Site("pampa-test", "app-pdx-01", "release", "4.20.1"),
+    Site("tamarind-cape-live", "app-cpt-01", "stable", "4.19.5"),
+    Site("tamarind-durban-live", "app-cpt-01", "stable", "4.19.4"),
+    Site("tamarind-test", "app-cpt-01", "beta", "4.20.2"),
+    Site("verdigris-live", "app-dub-01", "release", "4.20.1"),
+    Site("verdigris-test", "app-dub-01", "beta", "4.20.1"),
+)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where everything of one demo lies and listens. `ports` are by name of host or site."""
+
+    root: Path
+    ports: dict[str, int]
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def fleet_file(self) -> Path:
+        return self.root / "fleet.json"
+
+    @property
+    def hosts_config(self) -> Path:
+        return self.root / "hosts.json"
+
+    @property
+    def hosts_pid(self) -> Path:
+        return self.root / "run" / "hosts.pid"
+
+    @property
+    def hosts_log(self) -> Path:
+        return self.root / "run" / "hosts.log"
+
+    @property
+    def client_key(self) -> Path:
+        return self.root / "keys" / "releasemgr"
+
+    def host_key(self, host: str) -> Path:
+        return self.root / "keys" / host
+
+    def home(self, host: str) -> Path:
+        return self.root / "hosts" / host
+
+    def site(self, site: Site) -> Path:
+        return self.home(site.host) / "sites" / site.slug
+
+    def url(self, site: Site) -> str:
+        return f"http://{ADDRESS}:{self.ports[site.slug]}/"
+
+
+def as_import(places: Places) -> dict[str, list[dict[str, Any]]]:
+    """What `import_fleet` takes. The keys of the hosts must be there."""
+    return {
+        "customers": [{"slug": slug, "name": name} for slug, name in CUSTOMERS.items()],
+        "hosts": [_host(name, places) for name in HOSTS],
+        "sites": [_site(site, places) for site in SITES],
+    }
+
+
+def write_import(places: Places) -> None:
+    places.fleet_file.write_text(json.dumps(as_import(places), indent=2, ensure_ascii=False) + "\n")
+
+
+def _host(name: str, places: Places) -> dict[str, Any]:
+    public = places.host_key(name).with_suffix(".pub").read_text().split()
+    return {
+        "name": name,
+        "address": ADDRESS,
+        "port": places.ports[name],
+        "user": USER,
+        "host_key": " ".join(public[:2]),
+        "max_parallel": MAX_PARALLEL,
+    }
+
+
+def _site(site: Site, places: Places) -> dict[str, Any]:
+    url = places.url(site)
+    return {
+        "slug": site.slug,
+        "customer": site.customer,
+        "host": site.host,
+        "kind": site.kind,
+        "path": str(places.site(site)),
+        "url": url,
+        "recipe": "symlink",
+        "target": site.target,
+        "health_url": f"{url}health/",
+        "version_url": f"{url}version/",
+        "backup_command": 'sh "$SITE_PATH/current/hooks/backup"',
+        "migrate_command": 'sh "$SITE_PATH/releases/$TO_VERSION/hooks/migrate"',
+        "migrate_undo_command": 'sh "$SITE_PATH/releases/$TO_VERSION/hooks/migrate" undo',
+        "restart_command": 'sh "$SITE_PATH/current/hooks/restart"',
+        "min_free_mb": site.min_free_mb,
+        "health_timeout_s": 10,
+    }

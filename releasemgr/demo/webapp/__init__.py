@@ -1,0 +1,1 @@
+"""Northlight, the small web application that the demo's customers run. Its builds pack this folder."""

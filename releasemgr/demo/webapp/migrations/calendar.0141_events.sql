@@ -1,0 +1,4 @@
+-- apply
+CREATE TABLE event (id INTEGER PRIMARY KEY, title TEXT NOT NULL, day TEXT NOT NULL, all_day INTEGER NOT NULL DEFAULT 1);
+-- undo
+DROP TABLE event;

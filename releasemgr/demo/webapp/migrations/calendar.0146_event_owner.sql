@@ -1,0 +1,4 @@
+-- apply
+ALTER TABLE event ADD COLUMN owner INTEGER;
+-- undo
+ALTER TABLE event DROP COLUMN owner;

@@ -1,0 +1,4 @@
+-- apply
+CREATE INDEX shift_person ON shift (person, weekday);
+-- undo
+DROP INDEX shift_person;
