@@ -15,3 +15,60 @@ class NothingToUpgrade(UpgradeError):
 
 class ReasonMissing(UpgradeError):
     """Unlocking a site needs a reason."""
+
+
+class ContactError(Exception):
+    """The text is one sentence for a person, or what the host itself printed."""
+
+
+class Unreachable(ContactError):
+    """No connection came about: refused, no answer in time, no such name, no route."""
+
+
+class ConnectionLost(ContactError):
+    """There was a connection. What runs on the host is not touched by its loss."""
+
+
+class HostKeyUnknown(ContactError):
+    """U6: no key is pinned for this host yet."""
+
+    def __init__(self, offered_key: str) -> None:
+        super().__init__("No host key is approved for this host yet.")
+        self.offered_key = offered_key
+
+
+class HostKeyChanged(ContactError):
+    """U6: the host offers another key than the pinned one."""
+
+    def __init__(self, pinned: str, offered_key: str) -> None:
+        super().__init__("The host offers another key than the approved one.")
+        self.pinned = pinned
+        self.offered_key = offered_key
+
+
+class SignInRefused(ContactError):
+    """The host was reached and its key is right, but it does not let us in."""
+
+
+class VersionUnreadable(ContactError):
+    """The site did not tell its version; the text is what was printed instead."""
+
+
+class AlreadyBegun(ContactError):
+    """An upgrade with this number has begun before, whether it runs or ended."""
+
+
+class SiteLocked(ContactError):
+    """Another upgrade of this site runs."""
+
+
+class TooLate(ContactError):
+    """The host's clock is past the latest moment at which the upgrade may begin."""
+
+
+class StartFailed(ContactError):
+    """The upgrade did not begin; the text is what the host printed."""
+
+
+class RecipeInvalid(Exception):
+    """The text names the file and the key."""

@@ -3,6 +3,7 @@
 It owns the only connection to its host; each upgrade has one channel of that connection.
 """
 
+import contextlib
 import logging
 import os
 import select
@@ -133,10 +134,8 @@ class HostThread(threading.Thread):
             remote.close()
 
     def _wake(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the thread is over
             os.write(self._wake_end, b"!")
-        except OSError:
-            pass  # the thread is over
 
     # Its own life.
 

@@ -29,6 +29,7 @@ from upgrades.exceptions import (
     RecipeInvalid,
     SignInRefused,
     SiteLocked,
+    Unreachable,
     VersionUnreadable,
 )
 from upgrades.host_thread import (
@@ -147,14 +148,11 @@ class Supervisor:
         """Starts what is due on our hosts, within each host's limit; lets hosts go that have nothing left."""
         now = self._now()
         for host in list(self._hosts.values()):
-            busy = [one for one in self._watched.values() if one.upgrade.instance.host_id == host.pk]
             due = Upgrade.objects.claimable(now).filter(instance__host=host).for_list()
-            room = host.max_parallel - len(busy)
-            for upgrade in due[: max(room, 0)]:
+            for upgrade in due[: max(host.max_parallel - len(self._on(host.pk)), 0)]:
                 if claims.begin(upgrade, now=now):
                     self._give(upgrade)
-                    busy.append(self._watched.get(upgrade.pk))
-            if not busy and not due:
+            if not self._on(host.pk) and not due:
                 self._threads[host.pk].leave()
 
     def _give(self, upgrade: Upgrade) -> None:

@@ -1,25 +1,38 @@
 """What the queue calls. Each may come twice; each is a few lines over a service or the supervisor."""
 
+import time
+from collections.abc import Callable, Sequence
+
+from django.conf import settings
+
+from instances.models import Host, Instance
+from instances.services import note_contact, note_offered_key
 from releasemgr.lib import clock
-from upgrades.remote import connect
+from upgrades.exceptions import ContactError
+from upgrades.models import Run
+from upgrades.remote import fabric_connect, offered_host_key
 from upgrades.services import runs, slots
 from upgrades.supervisor import Supervisor
-from upgrades.version_check import ask_unknown
+from upgrades.version_check import Answer
+from upgrades.version_check import ask_unknown as ask_unknown_versions
+from upgrades.version_check import ask_versions as ask_site_versions
+
+PATIENCE = 10.0  # seconds for a host's key; and for a worker to take up a run
+connect = fabric_connect(settings.SSH_KEY_FILE)
 
 
 def start_night() -> None:
     """Plans the night that is on, once, whatever woke it (P7). Sites without a version are asked first (P3)."""
     if runs.due_night(clock.now()):
-        ask_unknown(connect)
+        ask_unknown_versions(connect)
     runs.open_due_night(clock.now())
 
 
 def reap() -> None:
-    """About every 30 seconds: opens or records nights, ends what is over, wakes slots that lost their task."""
+    """About every 30 seconds: opens and records nights, ends what is over, wakes slots that lost their task."""
     now = clock.now()
     runs.record_missed_nights(now)
-    if runs.due_night(now):
-        start_night()
+    start_night()
     runs.close_overdue_runs(now)
     slots.wake_lost(now)
 
@@ -33,4 +46,38 @@ def supervise(number: int) -> None:
         Supervisor(connect, keep_going=lambda: slots.keep(number, token)).run()
     finally:
         slots.leave(number, token)
-    slots.wake_lost(clock.now())
+    slots.wake_rest(clock.now())
+
+
+def ask_versions(ids: Sequence[int]) -> list[Answer]:
+    """Asks these sites for their version and keeps what they report (P10). In no order."""
+    return ask_site_versions(list(Instance.objects.filter(pk__in=ids).for_list()), connect)
+
+
+def ask_versions_later(ids: Sequence[int]) -> None:
+    """The same for the queue, which keeps no answers."""
+    ask_versions(ids)
+
+
+def scan_host_key(host_id: int) -> None:
+    """Keeps the key that a host offers, for a person to approve (U6). Signs in nowhere."""
+    host = Host.objects.get(pk=host_id)
+    try:
+        key = offered_host_key(host.address, host.port, PATIENCE)
+    except ContactError as error:
+        note_contact(host, now=clock.now(), failure=str(error))
+        return
+    note_offered_key(host, key, now=clock.now())
+
+
+def wait_for(run: Run, progress: Callable[[Run], None] = lambda run: None) -> None:
+    """Returns when a run has ended; supervises in this process while no worker does."""
+    asked_at = time.monotonic()
+    while not Run.objects.filter(pk=run.pk).exclude(ended_at=None).exists():
+        if slots.held():
+            asked_at = time.monotonic()
+        elif time.monotonic() - asked_at > PATIENCE:
+            Supervisor(connect).run(lasting=PATIENCE)
+        progress(run)
+        time.sleep(0.5)
+    run.refresh_from_db()

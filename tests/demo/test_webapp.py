@@ -70,9 +70,7 @@ def test_each_site_answers_with_the_version_that_is_installed(world: Places, sit
     assert site.slug in get(world, site, "/")[1][0]
 
 
-def test_a_restart_replaces_the_old_process_by_one_of_the_new_release(
-    world: Places, site_named: Named
-) -> None:
+def test_a_restart_replaces_the_old_process_by_one_of_the_new_release(world: Places, site_named: Named) -> None:
     site = site_named("halvorsen-test")
     before = installation.running(site, world)
     unpack(world, site, "4.20.4")

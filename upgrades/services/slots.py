@@ -46,6 +46,11 @@ def wake_lost(now: datetime) -> int:
     return wake(now, again=True) if Upgrade.objects.active().exists() else 0
 
 
+def wake_rest(now: datetime) -> int:
+    """Wakes the free slots when a slice is over and something is left. How many."""
+    return wake(now) if Upgrade.objects.active().exists() else 0
+
+
 def take(number: int) -> uuid.UUID | None:
     """Takes a slot for a supervising task; None where another holds it or nobody may."""
     token = uuid.uuid4()

@@ -1,0 +1,114 @@
+"""The words in which the supervisor and a host speak, whoever carries them."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class HostAddress:
+    name: str
+    address: str
+    port: int
+    user: str
+    host_key: str
+    """The pinned key as OpenSSH writes it, "type base64"; empty while none is approved."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where upgrade `number` of one site takes place."""
+
+    site_path: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    begun: bool
+    running: bool
+    """The runner, or a step that outlived it, holds the upgrade's lock."""
+    ended: bool
+    """The result stands; read running first: a runner writes its result before it lets go."""
+    clock: int
+    """The host's clock, in epoch seconds."""
+
+
+class FrameKind(StrEnum):
+    LOG = "log"
+    EVENTS = "events"
+    ENDED = "ended"
+    GONE = "gone"
+    BEAT = "beat"
+
+
+@dataclass(frozen=True)
+class Frame:
+    kind: FrameKind
+    offset: int
+    """Where the data begin in the host's file; 0 for kinds without one."""
+    data: bytes
+    """Of `ended`, the text of the result; of `gone` and `beat`, nothing."""
+
+
+class Follower(Protocol):
+    def fileno(self) -> int: ...
+
+    def read(self) -> list[Frame]:
+        """What has arrived; never blocks. Call it every few seconds also without data: it notices silence.
+
+        Raises ConnectionLost, never before everything that arrived has been handed out.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Remote(Protocol):
+    """One connection to one host. Every method raises ConnectionLost when the link breaks."""
+
+    def read_version(self, values: Mapping[str, str], script: bytes, *, timeout: float) -> str:
+        """What the site answers, stripped and otherwise raw. Raises VersionUnreadable."""
+        ...
+
+    def inspect(self, ground: Ground) -> Standing: ...
+
+    def send_artifact(self, path: Path, sha256: str) -> str:
+        """The artefact's path on the host; sends nothing when it lies there whole."""
+        ...
+
+    def start(self, ground: Ground, bundle: bytes, *, not_after: int) -> None:
+        """Returns once the runner has begun. Raises AlreadyBegun, SiteLocked, TooLate, StartFailed."""
+        ...
+
+    def follow(self, ground: Ground, *, log_offset: int, events_offset: int) -> Follower: ...
+
+    def close(self) -> None: ...
+
+
+Connect = Callable[[HostAddress], Remote]
+
+
+def fingerprint(key: str) -> str:
+    """ "SHA256:…", as `ssh-keygen -l` shows it. Raises ValueError for what is no public key."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(key_bytes(key)).digest()).decode().rstrip("=")
+
+
+def key_bytes(key: str) -> bytes:
+    """The key's bytes on the wire. Raises ValueError for what is no public key."""
+    kind, _, encoded = key.strip().partition(" ")
+    if not kind or not encoded:
+        raise ValueError("A host key is written as its type and its base64 text, with one blank between.")
+    try:
+        blob = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("The second part of a host key is base64 text.") from None
+    inner_kind = blob[4 : 4 + int.from_bytes(blob[:4], "big")]
+    if len(blob) <= 4 + len(inner_kind) or inner_kind != kind.encode():
+        raise ValueError(f"These bytes are not a host key of type {kind}.")
+    return blob

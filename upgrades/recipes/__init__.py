@@ -1,0 +1,1 @@
+"""What runs on a host: recipes, their bundle, the scripts around them, and how their story is read."""

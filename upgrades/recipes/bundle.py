@@ -1,0 +1,41 @@
+"""Everything that one upgrade needs on its host, as one archive."""
+
+import io
+import tarfile
+from collections.abc import Mapping
+
+from upgrades.recipes.commands import host_script, value_lines
+from upgrades.recipes.recipe import Recipe
+
+
+def build_bundle(recipe: Recipe, values: Mapping[str, str]) -> bytes:
+    """The same recipe and values give the same bytes. Raises ValueError for a value that cannot travel."""
+    files = {
+        "run.sh": host_script("run"),
+        "compare.sh": host_script("compare"),
+        "version.sh": recipe.version_program,
+        "env": value_lines(values),
+        "plan": _plan(recipe),
+        **{f"steps/{name}": script for name, script in recipe.scripts.items()},
+    }
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name in sorted(files):
+            tar.addfile(_entry(name, len(files[name])), io.BytesIO(files[name]))
+    return archive.getvalue()
+
+
+def _plan(recipe: Recipe) -> bytes:
+    """One line a step: phase, position, name, time limit, script, and the step that it undoes."""
+    rows = [*enumerate(recipe.steps, 1), *enumerate(recipe.way_back, 1)]
+    return "".join(
+        f"{step.phase} {position} {step.name} {step.timeout} {step.run} {step.undoes or '-'}\n"
+        for position, step in rows
+    ).encode()
+
+
+def _entry(name: str, size: int) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.size = size
+    entry.mode = 0o600
+    return entry

@@ -1,0 +1,36 @@
+#!/bin/sh
+# Takes an artefact into the cache of this account, unless it lies there whole.
+# Standard input: the SHA-256, the size; and after the answer "send", the bytes.
+# The last line of the answer is "have" and the path.
+set -u
+export LC_ALL=C
+umask 077
+IFS= read -r sha256
+IFS= read -r size
+
+cache=$HOME/.releasemgr/artifacts
+mkdir -p "$cache" || exit 1
+# What nobody asked for in 60 days, and what a lost connection left behind a day ago.
+find "$cache" -maxdepth 1 -type f -mtime +60 -exec rm -f {} + 2>/dev/null
+find "$cache" -maxdepth 1 -type f -name 'arriving.*' -mmin +1440 -exec rm -f {} + 2>/dev/null
+
+is_whole() {
+    [ -f "$1" ] && [ "$(wc -c <"$1")" -eq "$size" ] && echo "$sha256  $1" | sha256sum -c --status
+}
+
+if is_whole "$cache/$sha256"; then
+    touch -a -m "$cache/$sha256"
+else
+    arriving=$(mktemp "$cache/arriving.XXXXXX") || exit 1
+    trap 'rm -f "$arriving"' EXIT
+    trap 'exit 1' HUP INT TERM
+    echo send
+    head -c "$size" >"$arriving" || exit 1
+    if ! is_whole "$arriving"; then
+        echo "The artefact did not arrive whole." >&2
+        exit 1
+    fi
+    mv -f "$arriving" "$cache/$sha256" || exit 1
+    trap - EXIT
+fi
+echo "have $cache/$sha256"

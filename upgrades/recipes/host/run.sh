@@ -1,0 +1,188 @@
+#!/bin/sh
+# The runner: one upgrade of one site, from its bundle, in the directory that it lies in.
+# Arguments: the site's path, the number of the upgrade, the last second at which it may begin.
+# It answers on descriptor 3 with one word: begun, already-begun, locked, too-late.
+# Its directory then holds: log, events (a line each), and as its last act, by rename, result.
+set -u
+trap '' HUP
+
+site=$1
+number=$2
+not_after=$3
+incoming=$4
+work=$site/.releasemgr
+here=$work/upgrades/$number
+
+answer() { # whoever asked may be gone: only a subshell may die of that
+    (printf '%s\n' "$1" >&3) 2>/dev/null
+    exec 3>&-
+}
+
+refuse() {
+    cd "$site" && rm -rf "$incoming"
+    answer "$1"
+    exit 0
+}
+
+# Everything that a follower looks for is in place before the one rename that makes the upgrade begun.
+# A directory that holds files is never replaced by a rename, so a number begins once.
+begin() {
+    [ ! -e "$here" ] || refuse already-begun
+    exec 9>>"$work/lock"
+    flock -n 9 || refuse locked
+    [ "$(date +%s)" -le "$not_after" ] || refuse too-late
+    exec 8>running
+    flock 8
+    : >log
+    : >events
+    mkdir state
+    if ! mv -T "$incoming" "$here"; then
+        [ ! -e "$here" ] || refuse already-begun
+        exit 1
+    fi
+    cd "$here" || exit 1
+    answer begun
+}
+
+load_values() { # no value is ever read as a command
+    while IFS= read -r line; do
+        export "${line?}"
+    done <./env
+    export UPGRADE="$number" BUNDLE="$here" STEP_DIR="$here/state"
+    export LC_ALL=C.UTF-8 PYTHONUNBUFFERED=1
+    export VERSION_BEFORE=
+}
+
+moment() {
+    stamp=$(date +%s.%N)
+    case $stamp in
+        *[!0-9.]*) date +%s ;;
+        *) printf '%s\n' "$stamp" ;;
+    esac
+}
+
+tell() { # one write for a line
+    printf '%s %s\n' "$(moment)" "$*" >>events
+}
+
+log_size() {
+    wc -c <log
+}
+
+# A command of the site with a time limit. The descriptors of both locks stay with `timeout`, so that a step
+# that outlives its runner keeps the site locked, but are closed for the command, so that a daemon does not.
+limited() {
+    seconds=$1
+    shift
+    # shellcheck disable=SC2016 # the inner shell expands them
+    timeout -k 10 "$seconds" sh -c 'cd "$1" && shift && exec sh "$@" 8>&- 9>&-' sh "$site" "$@" </dev/null
+}
+
+run_step() { # phase, position, name, time limit, script
+    [ -z "$(tail -c 1 log | tr -d '\0')" ] || echo >>log
+    tell "start $1 $2 $3 $(log_size)"
+    printf '$ %s\n' "$3" >>log
+    began=$(date +%s)
+    limited "$4" "$here/steps/$5" >>log 2>&1
+    status=$?
+    late=
+    if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
+        [ $(($(date +%s) - began)) -lt "$4" ] || late=' timed-out'
+    fi
+    [ -z "$late" ] || printf 'Stopped: the time limit of %s seconds is over.\n' "$4" >>log
+    tell "end $1 $2 $3 $status $(log_size)$late"
+    return "$status"
+}
+
+first_line() {
+    head -n 1 "$1" | tr -d '[:cntrl:]' | cut -c 1-200
+}
+
+read_version() { # into $version; false when the site did not tell it
+    version=
+    limited 60 "$here/version.sh" >version.out 2>version.err || return 1
+    version=$(first_line version.out)
+    [ -n "$version" ]
+}
+
+tell_version() { # before or after
+    if [ -n "$version" ]; then
+        tell "version $1 $version"
+    else
+        tell "no-version $1 $(cat version.err version.out | tr '\n' ' ' | tr -d '[:cntrl:]' | cut -c 1-300)"
+    fi
+}
+
+# shellcheck disable=SC2329 # called by its name in await_version
+is_old_version() {
+    same_version "$1" "$VERSION_BEFORE"
+}
+
+await_version() { # $1 judges what was read; a restarted site is given time to answer
+    patience=$(($(date +%s) + ${HEALTH_TIMEOUT:-60}))
+    until read_version && "$1" "$version"; do
+        [ "$(date +%s)" -lt "$patience" ] || break
+        sleep 1
+    done
+    tell_version after
+    [ -n "$version" ] && "$1" "$version"
+}
+
+seal() {
+    printf '%s\n' "$*" >result.new
+    mv -f result.new result
+    exit 0
+}
+
+go_forward() {
+    while read -r phase position name limit script _; do
+        case $phase in
+            back | finish) continue ;;
+        esac
+        begun="$begun$name "
+        run_step "$phase" "$position" "$name" "$limit" "$script" || return 1
+    done <plan
+    phase=verify
+    name=-
+    await_version is_new_version
+}
+
+go_back() { # in the order of the recipe, only what had begun, and no further than the first failure
+    tell way-back-begins
+    while read -r phase position name limit script undoes; do
+        [ "$phase" = back ] || continue
+        case $begun in
+            *" $undoes "*) run_step "$phase" "$position" "$name" "$limit" "$script" || break ;;
+        esac
+    done <plan
+    await_version is_old_version
+}
+
+finish() { # a failure here is a warning
+    while read -r phase position name limit script _; do
+        [ "$phase" != finish ] || run_step "$phase" "$position" "$name" "$limit" "$script"
+    done <plan
+}
+
+main() {
+    begin
+    load_values
+    . ./compare.sh
+    tell "upgrade $number ${FROM_VERSION:--} ${TO_VERSION:--} ${TO_VERSION_CANONICAL:--}"
+    read_version
+    tell_version before
+    VERSION_BEFORE=$version
+    if is_new_version "$version"; then
+        seal already-there
+    fi
+    begun=' '
+    if go_forward; then
+        finish
+        seal completed
+    fi
+    failed="$phase $name"
+    [ "$phase" = check ] || go_back
+    seal "failed $failed"
+}
+
+main

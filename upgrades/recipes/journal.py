@@ -1,0 +1,161 @@
+"""Reads the events that a runner writes, as they arrive."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from upgrades.recipes.recipe import Phase
+
+BEFORE = "before"
+AFTER = "after"
+NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class UpgradeBegun:
+    at: datetime
+    number: int
+    from_version: str
+    to_version: str
+    canonical: str
+    """The new version in its canonical spelling; may be empty."""
+
+
+@dataclass(frozen=True)
+class StepStarted:
+    at: datetime
+    phase: Phase
+    position: int
+    """Counts from 1, in the way back anew."""
+    step: str
+    log_offset: int
+
+
+@dataclass(frozen=True)
+class StepEnded:
+    at: datetime
+    phase: Phase
+    position: int
+    step: str
+    status: int
+    log_offset: int
+    timed_out: bool
+
+
+@dataclass(frozen=True)
+class VersionRead:
+    at: datetime
+    moment: str
+    """`before` or `after`; the last one read after is the one that counts."""
+    raw: str
+
+
+@dataclass(frozen=True)
+class VersionMissing:
+    """The site was asked and did not tell."""
+
+    at: datetime
+    moment: str
+    said: str
+
+
+@dataclass(frozen=True)
+class WayBackBegun:
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A line that no runner of ours writes."""
+
+    line: bytes
+
+
+Event = UpgradeBegun | StepStarted | StepEnded | VersionRead | VersionMissing | WayBackBegun | Unreadable
+
+
+class Journal:
+    """Gives whole lines only: what follows the last line end waits for the next piece."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[Event]:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [read_event(line) for line in lines]
+
+
+def read_event(line: bytes) -> Event:
+    """Never raises: what is no event is kept as Unreadable."""
+    try:
+        stamp, word, *rest = line.decode().split(" ", 2)
+        at = datetime.fromtimestamp(_seconds(stamp), UTC)
+        return _READERS[word](at, rest[0] if rest else "")
+    except (ValueError, KeyError, IndexError, OverflowError, OSError):
+        return Unreadable(line)
+
+
+def _upgrade(at: datetime, rest: str) -> Event:
+    number, from_version, to_version, canonical = rest.split(" ")
+    return UpgradeBegun(at, _count(number), _given(from_version), _given(to_version), _given(canonical))
+
+
+def _start(at: datetime, rest: str) -> Event:
+    phase, position, step, log_offset = rest.split(" ")
+    return StepStarted(at, Phase(phase), _count(position), step, _count(log_offset))
+
+
+def _end(at: datetime, rest: str) -> Event:
+    phase, position, step, status, log_offset, *more = rest.split(" ")
+    if more not in ([], ["timed-out"]):
+        raise ValueError(rest)
+    return StepEnded(at, Phase(phase), _count(position), step, _count(status), _count(log_offset), bool(more))
+
+
+def _version(at: datetime, rest: str) -> Event:
+    moment, raw = rest.split(" ", 1)
+    return VersionRead(at, _moment(moment), raw.strip())
+
+
+def _no_version(at: datetime, rest: str) -> Event:
+    moment, _, said = rest.partition(" ")
+    return VersionMissing(at, _moment(moment), said.strip())
+
+
+def _way_back(at: datetime, rest: str) -> Event:
+    if rest:
+        raise ValueError(rest)
+    return WayBackBegun(at)
+
+
+_READERS: dict[str, Callable[[datetime, str], Event]] = {
+    "upgrade": _upgrade,
+    "start": _start,
+    "end": _end,
+    "version": _version,
+    "no-version": _no_version,
+    "way-back-begins": _way_back,
+}
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text, re.ASCII):
+        raise ValueError(text)
+    return float(text)
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]+", text, re.ASCII):
+        raise ValueError(text)
+    return int(text)
+
+
+def _moment(text: str) -> str:
+    if text not in (BEFORE, AFTER):
+        raise ValueError(text)
+    return text
+
+
+def _given(text: str) -> str:
+    return "" if text == NOTHING else text

@@ -1,0 +1,20 @@
+#!/bin/sh
+# What the site itself reports: its own command, its page, or the file in its current release.
+set -u
+
+fetch() {
+    if command -v curl >/dev/null; then
+        curl -fsS --max-time 10 -- "$1"
+    else
+        wget -q -O - -T 10 -t 1 -- "$1"
+    fi
+}
+
+if [ -n "${VERSION_COMMAND-}" ]; then
+    answer=$(cd "$SITE_PATH" && sh -c "$VERSION_COMMAND") || exit 1
+elif [ -n "${VERSION_URL-}" ]; then
+    answer=$(fetch "$VERSION_URL") || exit 1
+else
+    answer=$(cat "$SITE_PATH/current/VERSION") || exit 1
+fi
+printf '%s\n' "$answer" | head -n 1

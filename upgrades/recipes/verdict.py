@@ -1,0 +1,149 @@
+"""How an upgrade ended, judged from what its runner wrote (U2, U5, U10)."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from upgrades.recipes.journal import (
+    AFTER,
+    BEFORE,
+    Event,
+    StepEnded,
+    StepStarted,
+    UpgradeBegun,
+    VersionMissing,
+    VersionRead,
+)
+from upgrades.recipes.recipe import Phase
+
+
+class Ending(StrEnum):
+    SUCCEEDED = "succeeded"
+    ALREADY_THERE = "already_there"
+    BLOCKED = "blocked"
+    FAILED_CLEAN = "failed_clean"
+    ROLLED_BACK = "rolled_back"
+    NEEDS_A_PERSON = "needs_a_person"
+
+
+class Detail(StrEnum):
+    """Why it ended so; worded elsewhere."""
+
+    NOTHING = "nothing"
+    STEP_FAILED = "step_failed"
+    STEP_TIMED_OUT = "step_timed_out"
+    OTHER_VERSION = "other_version"
+    """Every step passed, but the site does not report the new version."""
+    WAY_BACK_FAILED = "way_back_failed"
+    OLD_VERSION_NOT_BACK = "old_version_not_back"
+    RUNNER_GONE = "runner_gone"
+    RESULT_UNREADABLE = "result_unreadable"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    ending: Ending
+    failed_step: str | None
+    """Also of a success, when a finishing step failed; of a failed way back, the step that began it."""
+    phase: Phase | None
+    version_before: str | None
+    """As the site told it; None when it did not."""
+    version_after: str | None
+    """As the site told it last; None when it did not, or was not asked again."""
+    detail: Detail
+
+
+def judge(events: Iterable[Event], result: str | None) -> Verdict:
+    """`result` is the text that the runner left; None when it is gone without one."""
+    return _Story(list(events)).verdict(result)
+
+
+def same_version(one: str | None, other: str | None) -> bool:
+    """As the host compares: without blanks, a leading v and trailing .0 groups. None is the same as nothing."""
+    return bool(one and other) and _normal(one or "") == _normal(other or "")
+
+
+def _normal(version: str) -> str:
+    bare = re.sub(r"\s", "", version)
+    bare = bare[1:] if bare[:1] in ("v", "V") else bare
+    while bare.endswith(".0"):
+        bare = bare[:-2]
+    return bare
+
+
+class _Story:
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.ended = [event for event in events if isinstance(event, StepEnded)]
+        self.started = [event for event in events if isinstance(event, StepStarted)]
+        self.begun = next((event for event in events if isinstance(event, UpgradeBegun)), None)
+        self.version_before = _version(events, BEFORE)
+        self.version_after = _version(events, AFTER)
+
+    def verdict(self, result: str | None) -> Verdict:
+        if result is None:
+            return self._gone()
+        match result.split():
+            case ["already-there"] if self._is_new(self.version_before):
+                return self._ends(Ending.ALREADY_THERE, Detail.NOTHING)
+            case ["completed"]:
+                return self._completed()
+            case ["failed", phase, _] if phase in (Phase.CHECK, Phase.PREPARE, Phase.CHANGE, Phase.VERIFY):
+                return self._failed(Phase(phase))
+            case _:
+                return self._ends(Ending.NEEDS_A_PERSON, Detail.RESULT_UNREADABLE)
+
+    def _gone(self) -> Verdict:
+        changed = any(event.phase is Phase.CHANGE for event in self.started)
+        ending = Ending.NEEDS_A_PERSON if changed else Ending.FAILED_CLEAN
+        last = self.started[-1] if self.started else None
+        return self._ends(ending, Detail.RUNNER_GONE, last)
+
+    def _completed(self) -> Verdict:
+        if not self._is_new(self.version_after):
+            return self._ends(Ending.NEEDS_A_PERSON, Detail.OTHER_VERSION)
+        return self._ends(Ending.SUCCEEDED, self._why(), self._failure())
+
+    def _failed(self, phase: Phase) -> Verdict:
+        if phase is Phase.CHECK:
+            return self._ends(Ending.BLOCKED, self._why(), self._failure())
+        if any(event.phase is Phase.BACK and event.status for event in self.ended):
+            return self._ends(Ending.NEEDS_A_PERSON, Detail.WAY_BACK_FAILED, self._failure())
+        if not same_version(self.version_after, self.version_before):
+            return self._ends(Ending.NEEDS_A_PERSON, Detail.OLD_VERSION_NOT_BACK, self._failure())
+        ending = Ending.FAILED_CLEAN if phase is Phase.PREPARE else Ending.ROLLED_BACK
+        return self._ends(ending, self._why() if self._failure() else Detail.OTHER_VERSION, self._failure())
+
+    def _failure(self) -> StepEnded | None:
+        return next((event for event in self.ended if event.status and event.phase is not Phase.BACK), None)
+
+    def _why(self) -> Detail:
+        failure = self._failure()
+        if failure is None:
+            return Detail.NOTHING
+        return Detail.STEP_TIMED_OUT if failure.timed_out else Detail.STEP_FAILED
+
+    def _is_new(self, version: str | None) -> bool:
+        return self.begun is not None and (
+            same_version(version, self.begun.to_version) or same_version(version, self.begun.canonical)
+        )
+
+    def _ends(self, ending: Ending, detail: Detail, at: StepStarted | StepEnded | None = None) -> Verdict:
+        return Verdict(
+            ending=ending,
+            failed_step=at.step if at else None,
+            phase=at.phase if at else None,
+            version_before=self.version_before,
+            version_after=self.version_after,
+            detail=detail,
+        )
+
+
+def _version(events: Sequence[Event], moment: str) -> str | None:
+    told = [
+        event
+        for event in events
+        if isinstance(event, VersionRead | VersionMissing) and event.moment == moment
+    ]
+    last = told[-1] if told else None
+    return last.raw if isinstance(last, VersionRead) else None
