@@ -17,7 +17,7 @@ SOAKS = {channel: timedelta(days=DEFAULT_SOAK_DAYS[channel.channel]) for channel
 FORTNIGHT = timedelta(days=14)
 
 
-def facts(version: str = "4.2.1", **values: object) -> BuildFacts:
+def facts(version: str = "4.2.1", /, **values: object) -> BuildFacts:
     standard: dict[str, object] = {
         "id": 1, "version": version, "key": version, "maturity": Maturity.RELEASE, "since": NOW, "smoke_passed": True,
     }  # fmt: skip
