@@ -1,10 +1,15 @@
-"""Rules for every test: which needs what, and that CI skips nothing."""
+"""What every test stands on: which needs what, that CI skips nothing, artefacts in a folder, one person a role."""
 
 import os
 import shutil
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import User
+from pytest_django import Settings
+
+from tests.factories import make_user
 
 IN_CI = os.environ.get("CI") == "true"
 SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
@@ -51,3 +56,37 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     if IN_CI and report.skipped:
         report.outcome, report.longrepr = "failed", f"In CI nothing is skipped: {report.longrepr}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def artifact_dir(settings: Settings, tmp_path: Path) -> Path:
+    settings.ARTIFACT_DIR = tmp_path / "artifacts"
+    settings.ARTIFACT_DIR.mkdir()
+    folder: Path = settings.ARTIFACT_DIR
+    return folder
+
+
+@pytest.fixture
+def viewer(db: None) -> User:
+    return make_user(role="Viewer")
+
+
+@pytest.fixture
+def support(db: None) -> User:
+    return make_user(role="Support")
+
+
+@pytest.fixture
+def release_manager(db: None) -> User:
+    return make_user(role="Release manager")
+
+
+@pytest.fixture
+def administrator(db: None) -> User:
+    return make_user(role="Administrator")
+
+
+@pytest.fixture
+def stranger(db: None) -> User:
+    """Signed in, without a role."""
+    return make_user()

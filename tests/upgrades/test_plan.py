@@ -1,0 +1,298 @@
+"""P1, P2, P3, T5, T6: the plan, from facts alone."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builds.maturity import CHANNELS, BuildFacts, Maturity
+from releasemgr.lib.choices import Colour
+from tests.factories import NOW
+from upgrades import sentences
+from upgrades.choices import EndCode, Outcome
+from upgrades.plan import Code, Decision, Facts, Rule, SiteFacts, counts, plan
+
+ONE_PASSED = BuildFacts(1, "4.2", "42", Maturity.RELEASE, NOW, smoke_passed=True)
+
+
+def build(**values: Any) -> BuildFacts:
+    return replace(ONE_PASSED, **values)
+
+
+def site(**values: Any) -> SiteFacts:
+    standard = {
+        "id": 1, "slug": "shop", "live": True, "channel": Maturity.RELEASE, "pin": None, "reported": "4.1",
+        "key": "41", "host": "web1",
+    }  # fmt: skip
+    return SiteFacts(**standard | values)
+
+
+def decide_one(site: SiteFacts, *builds: BuildFacts) -> Decision:
+    (decision,) = plan(Facts((site,), {one.id: one for one in builds or (ONE_PASSED,)}), NOW)
+    return decision
+
+
+PINNED: dict[str, Any] = {"channel": None, "pin": 1}
+
+# One case for each code, in the order in which the sentence names them (P2), with its sentence.
+CASES: list[tuple[Code, SiteFacts, BuildFacts, str]] = [
+    (
+        Code.UPGRADE, site(), ONE_PASSED,
+        "Upgrades from 4.1 to 4.2.",
+    ),
+    (
+        Code.VERSION_UNKNOWN, site(reported="", key=None), ONE_PASSED,
+        "The site has not reported a version that can be read. It is asked before the night, and never upgraded blind.",
+    ),
+    (
+        Code.UP_TO_DATE, site(reported="4.2.0", key="42"), ONE_PASSED,
+        "Follows release and runs its build, 4.2.",
+    ),
+    (
+        Code.AHEAD, site(reported="4.3", key="43"), ONE_PASSED,
+        "Runs 4.3, ahead of release, which is 4.2. Waits for 4.3 or later.",
+    ),
+    (
+        Code.NO_BUILD, site(), build(maturity=Maturity.BETA),
+        "Follows release, which has no build. The site stays where it is.",
+    ),
+    (
+        Code.TARGET_WITHDRAWN, site(**PINNED), build(withdrawn=True),
+        "Pinned to 4.2, which was withdrawn. Choose another target.",
+    ),
+    (
+        Code.QUARANTINED, site(**PINNED), build(quarantined=True),
+        "The artefact of 4.2 no longer matches its checksum. Register the build anew under another version.",
+    ),
+    (
+        Code.ARTIFACT_MISSING, site(), build(artifact_present=False),
+        "The artefact of 4.2 is not in the artefact folder. Register it again.",
+    ),
+    (
+        Code.SMOKE_FAILED, site(**PINNED), build(smoke_passed=False),
+        "The smoke tests of 4.2 have not passed. The site waits until they do.",
+    ),
+    (
+        Code.DOWNGRADE_REFUSED, site(**PINNED, reported="4.3", key="43"), ONE_PASSED,
+        "Pinned to 4.2, which is older than 4.3. Going back is refused.",
+    ),
+    (
+        Code.NEEDS_A_PERSON, site(needs_a_person=77), ONE_PASSED,
+        "Upgrade 77 left the site in doubt. It waits until a person unlocks it.",
+    ),
+    (
+        Code.HOST_DISABLED, site(host_enabled=False), ONE_PASSED,
+        "web1 is switched off. Nothing runs there.",
+    ),
+    (
+        Code.HOST_KEY, site(host_key_trusted=False), ONE_PASSED,
+        "The key of web1 is not approved. Compare its fingerprint and approve it.",
+    ),
+    (
+        Code.ALREADY_RUNNING, site(running=78), ONE_PASSED,
+        "Upgrade 78 of this site is under way.",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "facts", "of", "sentence"), CASES, ids=[case[0] for case in CASES])
+def test_p2_each_reason_has_its_code_and_its_sentence(
+    code: Code, facts: SiteFacts, of: BuildFacts, sentence: str
+) -> None:
+    decision = decide_one(facts, of)
+
+    assert decision.code is code
+    assert sentences.decision_sentence(decision) == sentence
+    assert decision.upgrades is (code is Code.UPGRADE)
+    assert (decision.deciding is None) is decision.upgrades
+
+
+def test_p2_every_code_is_tried_here_and_has_words_and_a_look() -> None:
+    assert [case[0] for case in CASES] == list(Code)
+    assert set(sentences.LOOKS) == set(Code)
+    for look in sentences.LOOKS.values():
+        assert str(look.label)
+        assert isinstance(look.colour, Colour)
+    assert set(sentences.RULE_TITLES) == set(Rule)
+
+
+ALL_AT_ONCE: dict[str, Any] = {
+    "host_enabled": False, "host_key_trusted": False, "needs_a_person": 77, "running": 78,
+}  # fmt: skip
+FAULTY = build(withdrawn=True, quarantined=True, artifact_present=False, smoke_passed=False)
+
+
+def test_p2_all_reasons_that_hold_are_kept_in_the_order_of_the_rule() -> None:
+    decision = decide_one(site(**PINNED, **ALL_AT_ONCE, reported="4.3", key="43"), FAULTY)
+
+    kept = [check.code for check in decision.checks if not check.passed]
+    assert kept == [
+        Code.TARGET_WITHDRAWN, Code.QUARANTINED, Code.ARTIFACT_MISSING, Code.SMOKE_FAILED, Code.DOWNGRADE_REFUSED,
+        Code.NEEDS_A_PERSON, Code.HOST_DISABLED, Code.HOST_KEY, Code.ALREADY_RUNNING,
+    ]  # fmt: skip
+    assert decision.code is kept[0]
+
+
+@pytest.mark.parametrize(
+    ("facts", "first"),
+    [
+        (site(**ALL_AT_ONCE, key=None), Code.VERSION_UNKNOWN),
+        (site(**ALL_AT_ONCE, key="42"), Code.UP_TO_DATE),
+        (site(**ALL_AT_ONCE, key="43"), Code.AHEAD),
+        (site(**ALL_AT_ONCE, channel=Maturity.STABLE), Code.NO_BUILD),
+        (site(**PINNED, **ALL_AT_ONCE), Code.NEEDS_A_PERSON),
+    ],
+)
+def test_p2_the_first_reason_is_named(facts: SiteFacts, first: Code) -> None:
+    assert decide_one(facts).code is first
+
+
+def test_r9_a_site_that_runs_the_withdrawn_build_it_is_pinned_to_is_up_to_date_and_the_fault_is_kept() -> None:
+    decision = decide_one(site(**PINNED, key="42", reported="4.2"), build(withdrawn=True))
+
+    assert decision.code is Code.UP_TO_DATE
+    assert Code.TARGET_WITHDRAWN in [check.code for check in decision.checks]
+
+
+def test_r9_nobody_goes_back_when_the_build_they_run_is_withdrawn() -> None:
+    older = build(id=2, version="4.1", key="41")
+
+    decision = decide_one(site(key="42", reported="4.2"), build(withdrawn=True), older)
+
+    assert (decision.code, decision.to) == (Code.AHEAD, older)
+
+
+def test_t5_t6_a_channel_never_downgrades_and_an_empty_one_keeps_the_site() -> None:
+    assert not decide_one(site(key="43", reported="4.3")).upgrades
+    assert decide_one(site(channel=Maturity.STABLE)).to is None
+
+
+def test_p3_p10_a_version_that_cannot_be_read_is_never_called_older() -> None:
+    for facts in (site(reported="<html>", key=None), site(**PINNED, reported="", key=None)):
+        decision = decide_one(facts)
+        words = " ".join(sentences.check_sentence(check) for check in decision.checks)
+        assert decision.code is Code.VERSION_UNKNOWN
+        assert "older" not in words
+        assert "<html>" not in words
+
+
+def test_p2_a_page_why_has_a_line_for_each_rule_looked_at() -> None:
+    decision = decide_one(site())
+
+    assert [sentences.check_sentence(check) for check in decision.checks] == [
+        "The site reports 4.1.",
+        "Follows release. release is 4.2, and 4.1 is older.",
+        "4.2 passed its smoke tests, is not withdrawn, and its artefact is there.",
+        "No earlier upgrade waits for a person.",
+        "web1 is switched on and its key is approved.",
+    ]
+
+
+build_facts = st.builds(
+    BuildFacts,
+    id=st.just(0),
+    version=st.sampled_from([f"4.{minor}" for minor in range(6)]),
+    key=st.just(""),
+    maturity=st.sampled_from(list(Maturity)),
+    since=st.just(NOW),
+    smoke_passed=st.booleans(),
+    withdrawn=st.booleans(),
+    quarantined=st.booleans(),
+    artifact_present=st.booleans(),
+)
+
+
+@st.composite
+def fleets(draw: st.DrawFn) -> Facts:
+    builds = draw(st.lists(build_facts, min_size=1, max_size=6, unique_by=lambda one: one.version))
+    builds = [replace(one, id=number, key=one.version) for number, one in enumerate(builds, 1)]
+    return Facts(
+        tuple(_site(draw, number, len(builds)) for number in range(1, draw(st.integers(0, 6)) + 1)),
+        {one.id: one for one in builds},
+    )
+
+
+def _site(draw: st.DrawFn, number: int, builds: int) -> SiteFacts:
+    channel = draw(st.sampled_from([None, *CHANNELS]))
+    reported = draw(st.sampled_from(["", "<html>", "4.0", "4.1", "4.3", "4.5", "5"]))
+    return SiteFacts(
+        id=number,
+        slug=draw(st.sampled_from("abc")) + str(number),
+        live=draw(st.booleans()),
+        channel=channel,
+        pin=None if channel else draw(st.integers(1, builds)),
+        reported=reported,
+        key=reported if reported[:1].isdigit() else None,
+        host="web1",
+        host_enabled=draw(st.booleans()),
+        host_key_trusted=draw(st.booleans()),
+        running=draw(st.sampled_from([None, 7])),
+        needs_a_person=draw(st.sampled_from([None, 8])),
+    )
+
+
+@given(fleets(), st.randoms())
+@settings(max_examples=150, deadline=None)
+def test_p1_the_plan_is_total_and_does_not_depend_on_the_order_of_its_facts(facts: Facts, random: Any) -> None:
+    planned = plan(facts, NOW)
+    shuffled = list(facts.sites)
+    random.shuffle(shuffled)
+
+    assert {decision.site.id for decision in planned} == {site.id for site in facts.sites}
+    assert len(planned) == len(facts.sites)
+    assert plan(replace(facts, sites=tuple(shuffled)), NOW) == planned
+    assert [decision.site.live for decision in planned] == sorted(decision.site.live for decision in planned)
+    assert sum(counts(planned).values()) == len(planned)
+
+
+@given(fleets())
+@settings(max_examples=150, deadline=None)
+def test_p2_whatever_is_decided_every_sentence_is_whole(facts: Facts) -> None:
+    for decision in plan(facts, NOW):
+        said = [sentences.decision_sentence(decision), *map(sentences.check_sentence, decision.checks)]
+        assert sentences.short_sentence(decision)
+        for sentence in said:
+            assert sentence.endswith(".")
+            assert sentence.strip() == sentence
+            assert not any(odd in sentence for odd in ("  ", " ,", " .", "None", "%(", "()"))
+
+
+@given(fleets())
+@settings(max_examples=150, deadline=None)
+def test_t4_t5_r9_nothing_ever_moves_back_or_to_what_may_not_be_installed(facts: Facts) -> None:
+    for decision in plan(facts, NOW):
+        if decision.upgrades:
+            assert decision.to
+            assert decision.to.eligible
+            assert decision.to.artifact_present
+            assert decision.site.key is not None
+            assert decision.site.key < decision.to.key
+
+
+@given(fleets(), st.timedeltas(timedelta(0), timedelta(days=3)))
+@settings(max_examples=30, deadline=None)
+def test_p1_the_same_facts_give_the_same_plan(facts: Facts, later: timedelta) -> None:
+    assert plan(facts, NOW) == plan(facts, NOW)
+    assert [one.code for one in plan(facts, NOW + later)] == [one.code for one in plan(facts, NOW)]
+
+
+VALUES = {
+    "from": "4.1", "to": "4.2", "step": "health check", "host": "web1", "text": "Connection refused.",
+    "reported": "4.1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", EndCode)
+@pytest.mark.parametrize("outcome", Outcome)
+def test_u2_every_way_to_end_has_words(outcome: Outcome, code: EndCode) -> None:
+    sentence = sentences.end_sentence(outcome, code, VALUES)
+
+    assert sentence.endswith(".")
+    assert "%(" not in sentence
+    assert str(outcome.label)
+    assert isinstance(outcome.colour, Colour)
+    assert set(sentences.END_SENTENCES) == set(EndCode)
+    assert set(sentences.STANDING) == set(Outcome)
