@@ -213,9 +213,7 @@ class Files(asyncssh.SFTPServer):
 class Server(asyncssh.SSHServer):
     """One connection to one host."""
 
-    def __init__(
-        self, host: HostConfig, config: Config, connections: set[asyncssh.SSHServerConnection]
-    ) -> None:
+    def __init__(self, host: HostConfig, config: Config, connections: set[asyncssh.SSHServerConnection]) -> None:
         self._host, self._user, self._connections = host, config.user, connections
         self._authorized = asyncssh.read_public_key(config.authorized_key)
         self._sessions = 0

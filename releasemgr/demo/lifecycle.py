@@ -187,9 +187,7 @@ def _await_doors(places: Places) -> None:
     """Waits until each host listens, or does not, as its configuration says."""
     wanted = {host.name: not host.down for host in Config.read(places.hosts_config).hosts}
     deadline = time.monotonic() + READY_WITHIN
-    while any(_answers(places.ports[name]) != wanted[name] for name in HOSTS) or not processes.read(
-        places.hosts_pid
-    ):
+    while any(_answers(places.ports[name]) != wanted[name] for name in HOSTS) or not processes.read(places.hosts_pid):
         if time.monotonic() > deadline:
             raise TimeoutError(f"The SSH hosts do not start. See {places.hosts_log}.")
         time.sleep(0.02)

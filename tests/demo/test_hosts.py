@@ -138,9 +138,7 @@ def test_ten_sessions_share_a_connection_and_an_eleventh_is_refused(connect: Con
     until(lambda: _runs(client, "true"))
 
 
-def test_another_key_another_user_and_a_password_are_refused(
-    connect: Connect, world: Places, tmp_path: Path
-) -> None:
+def test_another_key_another_user_and_a_password_are_refused(connect: Connect, world: Places, tmp_path: Path) -> None:
     hosts.ensure_key(tmp_path / "stranger")
     with pytest.raises(paramiko.AuthenticationException):
         connect(key=tmp_path / "stranger")
@@ -160,9 +158,7 @@ def test_hosts_have_keys_of_their_own(world: Places) -> None:
     assert len(keys) == len(HOSTS)
 
 
-def test_a_host_that_is_down_drops_everyone_and_comes_back_with_its_key(
-    connect: Connect, world: Places
-) -> None:
+def test_a_host_that_is_down_drops_everyone_and_comes_back_with_its_key(connect: Connect, world: Places) -> None:
     inside = connect()
     lifecycle.set_down(world, frozenset({HOST}), quiet)
     with pytest.raises(paramiko.ssh_exception.NoValidConnectionsError):

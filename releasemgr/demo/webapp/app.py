@@ -75,9 +75,7 @@ class Site:
 
     def page(self) -> str:
         name = html.escape(self.settings.get("site", "name"))
-        return PAGE.format(
-            name=name, version=self.version, lines=count("invoice_line"), shifts=count("shift")
-        )
+        return PAGE.format(name=name, version=self.version, lines=count("invoice_line"), shifts=count("shift"))
 
 
 class Answer(socketserver.StreamRequestHandler):

@@ -6,8 +6,5 @@ WIDTHS = (8, 32, 12)
 
 
 def monthly(rows: Iterable[tuple[object, object, object]]) -> str:
-    lines = (
-        "".join(str(cell)[:width].ljust(width) for cell, width in zip(row, WIDTHS, strict=True))
-        for row in rows
-    )
+    lines = ("".join(str(cell)[:width].ljust(width) for cell, width in zip(row, WIDTHS, strict=True)) for row in rows)
     return "\f".join(lines)
