@@ -79,7 +79,7 @@ class Child:
             self.pause = FIRST_PAUSE
         self.due_at = time.monotonic() + self.pause
         logger.error(
-            "%s ended by itself with status %s, leaving %s processes, which were killed. It starts again in %.0f s.",
+            "Ended by itself: %s, with status %s. Processes it left, now killed: %s. Starting again in %.0f s.",
             self.program.name,
             process.returncode,
             len(left_behind),
@@ -151,9 +151,9 @@ def stop(children: Sequence[Child], hurried: Callable[[], bool] = lambda: False)
             time.sleep(0.05)
         killed = child.end_now()
         if killed:
-            logger.warning("Killed %s processes of %s, which did not end.", len(killed), child.program.name)
+            logger.warning("Did not end in time: %s. Killed: %s processes.", child.program.name, len(killed))
         else:
-            logger.info("%s has ended.", child.program.name)
+            logger.info("Ended: %s.", child.program.name)
 
 
 def end_leftovers(record: Path) -> None:
@@ -168,5 +168,5 @@ def end_leftovers(record: Path) -> None:
         for name, (pid, started) in remembered["children"].items():
             killed = sessions.kill(sessions.Member(pid, pid, started))
             if killed:
-                logger.warning("Killed %s processes of %s, left by an earlier run.", len(killed), name)
+                logger.warning("Left by an earlier run: %s. Killed: %s processes.", name, len(killed))
     record.unlink(missing_ok=True)

@@ -125,7 +125,7 @@ def test_what_dies_is_started_again_and_the_log_says_so(
     wait_until(child.look_after)
 
     assert diary.wait_for("it up", times=2) != first
-    assert "it ended by itself with status -9" in caplog.text
+    assert "Ended by itself: it, with status -9" in caplog.text
 
 
 def test_the_pause_grows_while_it_keeps_dying_and_an_orderly_end_counts_too(
@@ -166,7 +166,7 @@ def test_before_it_starts_again_what_the_dead_one_left_behind_is_killed(
     wait_until(child.look_after)
 
     assert sessions.find(worker) is None
-    assert "leaving 1 processes" in caplog.text
+    assert "Processes it left, now killed: 1." in caplog.text
 
 
 def test_the_request_to_end_goes_once_and_to_the_main_process_alone(new_child: NewChild, diary: Diary) -> None:
@@ -193,7 +193,7 @@ def test_one_that_does_not_end_is_killed_when_patience_is_over(
 
     assert "it asked" in diary.events()
     assert sessions.find(pid) is None
-    assert "Killed 1 processes of it" in caplog.text
+    assert "Did not end in time: it. Killed: 1 processes" in caplog.text
 
 
 def test_a_second_request_ends_the_waiting(new_child: NewChild, diary: Diary) -> None:
@@ -253,7 +253,7 @@ time.sleep(60)
     Supervision([], record).begin()
 
     assert sessions.find(worker) is None
-    assert "Killed 1 processes of it, left by an earlier run" in caplog.text
+    assert "Left by an earlier run: it. Killed: 1 processes" in caplog.text
     assert not record.exists()
 
 

@@ -1,0 +1,62 @@
+"""The operators' pages say what the program does."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands, load_command_class
+from django.core.management.base import BaseCommand
+
+from releasemgr.lib.env import Env
+
+BASE = Path(__file__).parent.parent
+CONFIGURE = (BASE / "docs" / "configure.md").read_text()
+INSTALL = (BASE / "docs" / "install.md").read_text()
+READERS = {name for name in vars(Env) if not name.startswith("_")} | {"get"}
+
+
+def settings_read() -> set[str]:
+    """The names that the settings, and the modules they call, read from the environment."""
+    files = [BASE / "releasemgr" / "settings.py", *(BASE / "releasemgr" / "lib").glob("*.py")]
+    return {name for file in files for name in names_read(ast.parse(file.read_text()))}
+
+
+def names_read(tree: ast.AST) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=attr), args=[ast.Constant(value=str(name)), *_]):
+                if attr in READERS and re.fullmatch(r"RELEASEMGR_[A-Z_]+|DATABASE_URL", name):
+                    names.add(name)
+    return names
+
+
+def settings_explained() -> set[str]:
+    return set(re.findall(r"^\| `([A-Z_]+)` \|", CONFIGURE, re.MULTILINE))
+
+
+def test_every_setting_is_explained_and_every_explained_one_exists() -> None:
+    assert settings_explained() == settings_read()
+    assert {"DATABASE_URL", "RELEASEMGR_SECRET_KEY", "RELEASEMGR_VAR"} <= settings_read()
+
+
+def test_the_install_page_uses_settings_that_exist() -> None:
+    used = set(re.findall(r"^ *([A-Z_]+)=", INSTALL, re.MULTILINE))
+    assert used
+    assert used <= settings_explained()
+
+
+@pytest.mark.parametrize("page", [CONFIGURE, INSTALL])
+def test_every_command_named_exists(page: str) -> None:
+    named = set(re.findall(r"manage\.py ([a-z_]+)", page))
+    assert named
+    assert named <= set(get_commands())
+
+
+def test_the_options_of_serve_are_explained() -> None:
+    parser = load_command_class("releasemgr", "serve").create_parser("manage.py", "serve")
+    common = set(BaseCommand().create_parser("", "")._option_string_actions)
+    own = {option for option in parser._option_string_actions if option.startswith("--")} - common
+    explained = set(re.findall(r"`(--[a-z-]+)`", INSTALL))
+    assert own == explained
