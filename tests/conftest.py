@@ -59,10 +59,9 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 @pytest.fixture(autouse=True)
-def artifact_dir(settings: Settings, tmp_path: Path) -> Path:
-    settings.ARTIFACT_DIR = tmp_path / "artifacts"
-    settings.ARTIFACT_DIR.mkdir()
-    folder: Path = settings.ARTIFACT_DIR
+def artifact_dir(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("artifacts")
+    settings.ARTIFACT_DIR = folder
     return folder
 
 
