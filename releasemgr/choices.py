@@ -5,9 +5,9 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Theme(models.TextChoices):
-    SYSTEM = "system", _("as the system")
-    LIGHT = "light", _("light")
-    DARK = "dark", _("dark")
+    SYSTEM = "system", _("As the system")
+    LIGHT = "light", _("Light")
+    DARK = "dark", _("Dark")
 
     @property
     def icon(self) -> str:

@@ -14,7 +14,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from releasemgr.forms import ProfileForm, ThemeForm
+from releasemgr.forms import PasswordForm, ProfileForm, SignInForm, ThemeForm
 from releasemgr.lib.permission import NotAllowed, person
 from releasemgr.models import profile_of
 from releasemgr.roles import roles_with
@@ -24,13 +24,14 @@ PEOPLE_NAMED = 5
 
 class SignIn(LoginView):
     template_name = "releasemgr/sign_in.html"
+    form_class = SignInForm
     redirect_authenticated_user = True
 
 
 class ChangePassword(PasswordChangeView):
     template_name = "releasemgr/account.html"
     success_url = reverse_lazy("account")
-    form_class = PasswordChangeForm
+    form_class = PasswordForm
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         messages.success(self.request, _("The password is changed. Other sessions of yours were signed out."))
@@ -54,7 +55,7 @@ def _account_page(request: HttpRequest, **forms: Any) -> HttpResponse:
     user = person(request)
     context = {
         "form": ProfileForm(instance=profile_of(user)),
-        "password_form": PasswordChangeForm(user),
+        "password_form": PasswordForm(user),
         "roles": user.groups.values_list("name", flat=True),
     } | forms
     refused = any(form.is_bound for form in forms.values())

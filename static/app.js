@@ -83,7 +83,7 @@ function moveRow(step) {
   const here = links.findIndex((link) => link.closest("tr").contains(document.activeElement));
   const next = here < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(Math.max(here + step, 0), links.length - 1);
   links[next].focus();
-  links[next].scrollIntoView({ block: "nearest" });
+  links[next].scrollIntoView({ block: "nearest", behavior: "instant" });
 }
 
 function editPage() {
@@ -153,7 +153,7 @@ function follow(on) {
   following = on;
   if (on) {
     unseen = 0;
-    window.scrollTo({ top: document.documentElement.scrollHeight });
+    window.scrollTo({ top: document.documentElement.scrollHeight, behavior: "instant" });
   }
   showFollowing();
 }
@@ -203,7 +203,7 @@ function markLines() {
   for (let number = Number(range[1]); number <= Math.min(Number(range[2]), Number(range[1]) + 2000); number += 1) {
     one(`#L${number}`)?.classList.add("hl");
   }
-  one(`#L${range[1]}`)?.scrollIntoView({ block: "center" });
+  one(`#L${range[1]}`)?.scrollIntoView({ block: "center", behavior: "instant" });
 }
 window.addEventListener("hashchange", markLines);
 
@@ -215,7 +215,7 @@ function moveError(step) {
   const onward = errors.filter((line) => (step > 0 ? place(line) > 12 : place(line) < -32));
   const line = step > 0 ? onward[0] || errors[0] : onward[onward.length - 1] || errors[errors.length - 1];
   line.closest("details")?.setAttribute("open", "");
-  line.scrollIntoView({ block: "center" });
+  line.scrollIntoView({ block: "center", behavior: "instant" });
   one("a", line)?.focus({ preventScroll: true });
 }
 

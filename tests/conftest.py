@@ -65,6 +65,14 @@ def artifact_dir(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
+@pytest.fixture(autouse=True)
+def plain_pages(settings: Settings) -> None:
+    """Static files by their plain names, since nothing has collected them, and hashing that is quick."""
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture
 def viewer(db: None) -> User:
     return make_user(role="Viewer")
