@@ -308,7 +308,7 @@ class _Answer:
         return "\n".join(text for text in (self.err.strip(), self.out.strip()) if text)
 
 
-class _Refused(Exception):  # noqa: N818 -- an outcome
+class _Refused(Exception):
     """The command on the host has ended and takes no more; its answer says why."""
 
 
