@@ -60,7 +60,7 @@ def judge(events: Iterable[Event], result: str | None) -> Verdict:
 
 
 def same_version(one: str | None, other: str | None) -> bool:
-    """As the host compares: without blanks, a leading v and trailing .0 groups. None is the same as nothing."""
+    """As the host compares: without blanks, a leading v and trailing .0 groups. None equals nothing."""
     return bool(one and other) and _normal(one or "") == _normal(other or "")
 
 
