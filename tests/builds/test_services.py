@@ -1,15 +1,13 @@
 """The verbs for builds: R2, R3, R5, R6, R9."""
 
 import hashlib
-import threading
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from pytest_django import DjangoAssertNumQueries
 
 from builds import services
@@ -30,6 +28,7 @@ from builds.models import Build, Channel, Promotion
 from builds.services import promote_build, register_build, report_smoke, withdraw_build
 from releasemgr.lib.actors import COMMAND, Actor, Origin
 from tests.factories import NOW, make_build
+from tests.together import run_together
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -143,34 +142,19 @@ def test_a_binary_changelog_is_refused_with_a_sentence(artifact: Path) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_r2_of_two_artefacts_registered_at_once_for_one_version_one_wins(tmp_path: Path) -> None:
-    outcomes: list[str] = []
-    together = threading.Barrier(2, timeout=20)
-
-    def register(content: bytes) -> None:
+    def register(content: bytes) -> str:
         path = tmp_path / content.decode()
         path.write_bytes(content)
-        together.wait()
         try:
             register_build("4.2.107", path, now=NOW)
-            outcomes.append("registered")
         except ArtifactConflict:
-            outcomes.append("refused")
-        finally:
-            connection.close()
+            return "refused"
+        return "registered"
 
-    run_together(lambda: register(b"one"), lambda: register(b"two"))
+    outcomes = run_together(lambda: register(b"one"), lambda: register(b"two"))
 
     assert sorted(outcomes) == ["refused", "registered"]
     assert artefacts() == [Build.objects.get().sha256]
-
-
-def run_together(*calls: Callable[[], None]) -> None:
-    threads = [threading.Thread(target=call) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 def test_build_named_finds_any_spelling() -> None:

@@ -1,5 +1,7 @@
 """T1, T4 and the pins of R3, R9, T2: what a site should run."""
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
@@ -96,7 +98,7 @@ def refused(instance: Instance, build: Build, words: str) -> None:
         ({"smoke": Smoke.PENDING}, "have not passed"),
     ],
 )
-def test_r3_t2_a_new_pin_to_a_build_that_may_not_be_installed_is_refused(values: dict[str, object], words: str) -> None:
+def test_r3_t2_a_new_pin_to_a_build_that_may_not_be_installed_is_refused(values: dict[str, Any], words: str) -> None:
     refused(make_instance(runs="4.2"), make_build("4.3", **values), words)
 
 

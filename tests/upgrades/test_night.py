@@ -79,7 +79,7 @@ def test_p7_asked_every_quarter_of_an_hour_each_date_starts_once(
     nights = table(zone, start, time(5, 0))
     for change in (forward, back):
         moment = datetime(change.year, change.month, change.day, tzinfo=UTC) - 2 * DAY
-        seen = []
+        seen: list[date] = []
         for _quarter in range(4 * 24 * 4):
             night = nights.latest(moment)
             assert night.starts_at <= moment < nights.next(moment).starts_at

@@ -23,7 +23,7 @@ def build(**values: Any) -> BuildFacts:
 
 
 def site(**values: Any) -> SiteFacts:
-    standard = {
+    standard: dict[str, Any] = {
         "id": 1, "slug": "shop", "live": True, "channel": Maturity.RELEASE, "pin": None, "reported": "4.1",
         "key": "41", "host": "web1",
     }  # fmt: skip
