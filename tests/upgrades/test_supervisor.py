@@ -189,7 +189,7 @@ def test_a_damaged_artefact_is_quarantined_and_never_sent() -> None:
     upgrade.build.refresh_from_db()
     assert upgrade.outcome == Outcome.BLOCKED
     assert upgrade.build.quarantined_at is not None
-    assert fake.artifacts == fake.begun == []
+    assert (fake.artifacts, fake.begun) == ([], [])
 
 
 def test_a_site_locked_by_something_else_is_blocked() -> None:
