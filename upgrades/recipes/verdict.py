@@ -140,10 +140,6 @@ class _Story:
 
 
 def _version(events: Sequence[Event], moment: str) -> str | None:
-    told = [
-        event
-        for event in events
-        if isinstance(event, VersionRead | VersionMissing) and event.moment == moment
-    ]
+    told = [event for event in events if isinstance(event, VersionRead | VersionMissing) and event.moment == moment]
     last = told[-1] if told else None
     return last.raw if isinstance(last, VersionRead) else None
