@@ -349,9 +349,7 @@ def _key_text(key: paramiko.PKey) -> str:
 
 def _no_ssh(address: str, port: int, deadline: Deadline, error: Exception) -> str:
     if deadline.passed:
-        return (
-            f"{address} is connected on port {port}, but did not answer within {deadline.seconds:g} seconds."
-        )
+        return f"{address} is connected on port {port}, but did not answer within {deadline.seconds:g} seconds."
     return f"{address} broke off on port {port} before the sign-in was over: {error or 'it closed'}."
 
 

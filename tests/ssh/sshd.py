@@ -55,12 +55,7 @@ class SshServer:
         assert self._process
         found, parents = [], [self._process.pid]
         while parents:
-            parents = [
-                child
-                for parent in parents
-                for child in _children(parent)
-                if _command(child).startswith("sshd")
-            ]
+            parents = [child for parent in parents for child in _children(parent) if _command(child).startswith("sshd")]
             found += parents
         return found
 

@@ -196,9 +196,7 @@ def test_a_version_that_is_not_told_is_said_with_what_was_printed(
     assert remote.inspect(Ground(str(site.path), 1)).clock
 
 
-def test_much_output_costs_little_and_a_child_that_stays_does_not_hold_the_answer(
-    remote: Remote, site: Site
-) -> None:
+def test_much_output_costs_little_and_a_child_that_stays_does_not_hold_the_answer(remote: Remote, site: Site) -> None:
     script = b"head -c 20000000 /dev/zero | tr '\\0' x >&2; sleep 20 & echo 1.0"
     began = time.monotonic()
     assert remote.read_version(site.values, script, timeout=10) == "1.0"
@@ -251,9 +249,7 @@ def test_the_key_that_a_host_offers_is_read_without_signing_in(server: SshServer
     assert fingerprint(key) == shown
 
 
-def test_a_host_without_an_approved_key_is_refused(
-    server: SshServer, connect: Connect, address: HostAddress
-) -> None:
+def test_a_host_without_an_approved_key_is_refused(server: SshServer, connect: Connect, address: HostAddress) -> None:
     """U6"""
     with pytest.raises(HostKeyUnknown) as caught:
         connect(replace(address, host_key=""))
@@ -271,9 +267,7 @@ def test_a_changed_host_key_is_refused(server: SshServer, connect: Connect, addr
     assert caught.value.pinned != caught.value.offered_key
 
 
-def test_a_key_that_the_host_does_not_know_is_refused(
-    connect: Connect, address: HostAddress, tmp_path: Path
-) -> None:
+def test_a_key_that_the_host_does_not_know_is_refused(connect: Connect, address: HostAddress, tmp_path: Path) -> None:
     stranger = tmp_path / "stranger"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(stranger)], check=True)
     with pytest.raises(SignInRefused, match=address.user):
@@ -302,9 +296,7 @@ def mute_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_a_server_that_says_nothing_does_not_hold_us(
-    connect: Connect, address: HostAddress, mute_port: int
-) -> None:
+def test_a_server_that_says_nothing_does_not_hold_us(connect: Connect, address: HostAddress, mute_port: int) -> None:
     """U7"""
     began = time.monotonic()
     with pytest.raises(Unreachable, match="did not answer within 3 seconds"):
@@ -351,9 +343,7 @@ def test_a_server_that_stalls_in_the_middle_of_a_command_does_not_hold_us(
     remote.close()
 
 
-def test_a_stalled_server_does_not_hold_an_artifact(
-    server: SshServer, address: HostAddress, tmp_path: Path
-) -> None:
+def test_a_stalled_server_does_not_hold_an_artifact(server: SshServer, address: HostAddress, tmp_path: Path) -> None:
     """U7: each piece is to be taken in time."""
     remote = fabric_connect(server.key_file, Limits(answer=1.5))(address)
     path = tmp_path / "big.tar"

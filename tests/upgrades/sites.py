@@ -143,9 +143,7 @@ class Site:
         wait_until(lambda: self.result(number) is not None)
         wait_until(lambda: not self.inspect(number)[1])
 
-    def follow(
-        self, number: int = 1, log_offset: int = 0, events_offset: int = 0
-    ) -> list[tuple[str, int, bytes]]:
+    def follow(self, number: int = 1, log_offset: int = 0, events_offset: int = 0) -> list[tuple[str, int, bytes]]:
         answer = self.run("follow", lines(str(self.path), number, log_offset, events_offset))
         return read_frames(answer.stdout)
 

@@ -49,9 +49,7 @@ def site(tmp_path: Path) -> Site:
 def own_recipe(*scripts: str, phase: Phase = Phase.CHANGE, timeout: int = 30) -> Recipe:
     """The version script of the shipped recipe, and a step for each script."""
     shipped = load_recipe("symlink")
-    steps = tuple(
-        Step(f"own-{n}", f"Own {n}", phase, f"own-{n}.sh", timeout) for n, _ in enumerate(scripts, 1)
-    )
+    steps = tuple(Step(f"own-{n}", f"Own {n}", phase, f"own-{n}.sh", timeout) for n, _ in enumerate(scripts, 1))
     files = {f"own-{n}.sh": script.encode() for n, script in enumerate(scripts, 1)}
     return Recipe("own", "Own", "version.sh", steps, (), {**files, "version.sh": shipped.version_program})
 
@@ -177,9 +175,7 @@ def failing_backup(site: Site) -> None:
     ("spoil", "step"),
     [(spoilt_bytes, "verify-artifact"), (broken_archive, "unpack"), (failing_backup, "backup")],
 )
-def test_a_failure_while_preparing_ends_clean(
-    any_shell_site: Site, spoil: Callable[[Site], None], step: str
-) -> None:
+def test_a_failure_while_preparing_ends_clean(any_shell_site: Site, spoil: Callable[[Site], None], step: str) -> None:
     site = any_shell_site
     spoil(site)
     verdict = site.run_upgrade()
@@ -541,9 +537,7 @@ def test_the_health_check_works_without_curl(site: Site) -> None:
         site.values |= {"HEALTH_URL": url, "HEALTH_TIMEOUT": "20", "SITE_PATH": str(site.path)}
         recipe = load_recipe("symlink")
         only_there = f"PATH={bin_folder}\nexport PATH\n".encode()
-        recipe = replace(
-            recipe, scripts={**recipe.scripts, "health.sh": only_there + recipe.scripts["health.sh"]}
-        )
+        recipe = replace(recipe, scripts={**recipe.scripts, "health.sh": only_there + recipe.scripts["health.sh"]})
         assert site.run_upgrade(recipe=recipe).ending is Ending.SUCCEEDED
     assert f"{url} answers 200." in site.log()
     assert "503" in site.log()
@@ -616,6 +610,38 @@ def test_a_follower_sends_what_comes_and_only_whole_events(site: Site) -> None:
     assert all(piece.endswith(b"\n") for piece in pieces)
     assert b"".join(pieces) == (site.upgrade(1) / "events").read_bytes()
     assert b"1.0 torn apart\n" in b"".join(pieces)
+
+
+def test_a_follower_ends_by_itself_when_nobody_reads(site: Site) -> None:
+    """Also where the SSH server has its processes ignore broken pipes."""
+    site.values["BACKUP_COMMAND"] = WAIT_FOR_GO
+    site.launch()
+    with subprocess.Popen(
+        ["sh", "-c", host_command("follow")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        restore_signals=False,
+    ) as follower:
+        assert follower.stdin
+        assert follower.stdout
+        follower.stdin.write(lines(str(site.path), 1, 0, 0))
+        follower.stdin.close()
+        seen = b""
+        while b"start prepare 4 backup" not in seen:
+            seen += os.read(follower.stdout.fileno(), 65536)
+        follower.stdout.close()
+        assert follower.wait(10) != 0
+    (site.path / "go").touch()
+    site.wait_for_end()
+
+
+def test_the_next_upgrade_may_begin_as_soon_as_the_result_stands(site: Site) -> None:
+    site.launch(1)
+    wait_until(lambda: site.result(1) is not None)
+    assert site.launch(2).stdout == b"begun\n"
+    site.wait_for_end(2)
+    assert site.verdict(2).ending is Ending.ALREADY_THERE
 
 
 def test_nothing_to_follow_is_gone(site: Site) -> None:

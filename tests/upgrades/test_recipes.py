@@ -1,6 +1,7 @@
 """Recipes, their bundle, the journal and the verdict: all without a shell."""
 
 import io
+import re
 import tarfile
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -131,9 +132,7 @@ def test_a_team_s_own_recipe_wins_over_the_shipped_one(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_an_invalid_recipe_names_the_file_and_the_key(
-    tmp_path: Path, old: str, new: str, complaint: str
-) -> None:
+def test_an_invalid_recipe_names_the_file_and_the_key(tmp_path: Path, old: str, new: str, complaint: str) -> None:
     assert old in GOOD
     path = write_recipe(tmp_path, GOOD.replace(old, new, 1))
     with pytest.raises(RecipeInvalid) as caught:
@@ -176,6 +175,20 @@ def _content(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
     file = tar.extractfile(entry)
     assert file
     return file.read()
+
+
+DOCS = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+
+
+def test_the_recipe_in_the_documentation_is_one(tmp_path: Path) -> None:
+    [example] = re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL)
+    write_recipe(tmp_path, example)
+    assert [step.undoes for step in load_recipe("ours", [tmp_path]).way_back] == ["stop"]
+
+
+def test_the_documentation_tells_each_step_of_the_shipped_recipe() -> None:
+    told = re.findall(r"^\| ([a-z-]+) \| ([a-z]+) \| ", DOCS, re.MULTILINE)
+    assert told == [("step", "phase"), *((step.name, step.phase) for step in load_recipe("symlink").steps)]
 
 
 def test_the_same_upgrade_gives_the_same_bundle() -> None:
@@ -255,9 +268,7 @@ def test_no_bytes_break_the_journal(data: bytes) -> None:
 
 @given(st.lists(st.integers(min_value=0, max_value=120), max_size=5))
 def test_pieces_of_any_size_give_the_same_events(cuts: list[int]) -> None:
-    story = (
-        f"{AT} start check 1 check 0\n{AT} end check 1 check 0 69\n{AT} version after 1.0\n{AT} way".encode()
-    )
+    story = f"{AT} start check 1 check 0\n{AT} end check 1 check 0 69\n{AT} version after 1.0\n{AT} way".encode()
     places = [0, *sorted(min(cut, len(story)) for cut in cuts), len(story)]
     journal = Journal()
     events = [event for start, end in pairwise(places) for event in journal.feed(story[start:end])]

@@ -8,7 +8,9 @@ fi
 answers_200() { # what else it answers is left in $said
     if command -v curl >/dev/null; then
         said=$(curl -sS -o /dev/null --max-time 5 -w '%{http_code}' -- "$HEALTH_URL" 2>&1)
-        [ "$said" = 200 ]
+        [ "$said" = 200 ] && return
+        said=${said%000} # that of no answer at all, after curl's own words
+        return 1
     elif command -v wget >/dev/null; then
         said=$(wget -nv -O /dev/null -T 5 -t 1 --max-redirect=0 -- "$HEALTH_URL" 2>&1)
     else
