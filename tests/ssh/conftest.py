@@ -44,5 +44,7 @@ def remote(connect: Connect, address: HostAddress) -> Iterator[Remote]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path / "site")
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path / "site")
+    yield site
+    site.let_go()

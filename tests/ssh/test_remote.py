@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.ssh.sshd import SshServer
-from tests.upgrades.sites import FAR_AHEAD, Site, wait_until
+from tests.upgrades.sites import FAR_AHEAD, WAIT_FOR_GO, Site, wait_until
 from upgrades.contact import Connect, Follower, Frame, FrameKind, Ground, HostAddress, Remote, fingerprint
 from upgrades.exceptions import (
     AlreadyBegun,
@@ -92,7 +92,7 @@ def test_a_whole_upgrade_over_ssh(remote: Remote, site: Site) -> None:
 
 
 def test_an_upgrade_stands_as_its_host_says(remote: Remote, site: Site) -> None:
-    site.values["BACKUP_COMMAND"] = "while [ ! -e go ]; do sleep 0.05; done"
+    site.values["BACKUP_COMMAND"] = WAIT_FOR_GO
     ground = Ground(str(site.path), 1)
     standing = remote.inspect(ground)
     assert (standing.begun, standing.running, standing.ended) == (False, False, False)
@@ -123,7 +123,7 @@ def test_a_lost_connection_neither_stops_nor_repeats_a_step(
 ) -> None:
     """U3: the log is the same byte for byte, and no step ran twice."""
     site.values["MIGRATE_COMMAND"] = (
-        "echo begins >>ran; i=0; while [ ! -e go ]; do echo line $((i += 1)); sleep 0.02; done"
+        "echo begins >>ran; i=0; while [ ! -e go ] && [ $i -lt 3000 ]; do echo line $((i += 1)); sleep 0.02; done"
     )
     reader = Reader()
     first = connect(address)
@@ -151,7 +151,7 @@ def test_a_lost_connection_neither_stops_nor_repeats_a_step(
 
 
 def test_a_follower_hears_a_beat_and_then_the_end(remote: Remote, site: Site) -> None:
-    site.values["BACKUP_COMMAND"] = "while [ ! -e go ]; do sleep 0.05; done"
+    site.values["BACKUP_COMMAND"] = WAIT_FOR_GO
     ground = start(remote, site)
     follower = remote.follow(ground, log_offset=0, events_offset=0)
     reader = Reader()
@@ -358,7 +358,7 @@ def test_a_stalled_server_does_not_hold_an_artifact(server: SshServer, address: 
 
 def test_a_silent_follower_is_a_lost_connection(server: SshServer, address: HostAddress, site: Site) -> None:
     """U7: a host beats every five seconds."""
-    site.values["BACKUP_COMMAND"] = "while [ ! -e go ]; do sleep 0.05; done"
+    site.values["BACKUP_COMMAND"] = WAIT_FOR_GO
     remote = fabric_connect(server.key_file, Limits(silence=1))(address)
     ground = start(remote, site)
     follower = remote.follow(ground, log_offset=0, events_offset=0)

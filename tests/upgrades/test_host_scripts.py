@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.upgrades.sites import FAR_AHEAD, Site, make_artifact, read_frames, wait_until
+from tests.upgrades.sites import FAR_AHEAD, WAIT_FOR_GO, Site, make_artifact, read_frames, wait_until
 from upgrades.recipes.bundle import build_bundle
 from upgrades.recipes.commands import HOST_SCRIPTS, host_command, lines, value_lines
 from upgrades.recipes.journal import StepEnded, Unreadable, UpgradeBegun, VersionRead, WayBackBegun
@@ -32,18 +32,21 @@ ALL_STEPS = [
     "read-version",
     "prune",
 ]
-WAIT_FOR_GO = "while [ ! -e go ]; do sleep 0.05; done"
 TELL_RUNNER = "cut -d ' ' -f 6 /proc/self/stat >runner.pid"
 
 
 @pytest.fixture(params=["dash", "bash"])
-def any_shell_site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
-    return Site(tmp_path / "site", shell=request.param)
+def any_shell_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path / "site", shell=request.param)
+    yield site
+    site.let_go()
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path / "site")
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path / "site")
+    yield site
+    site.let_go()
 
 
 def own_recipe(*scripts: str, phase: Phase = Phase.CHANGE, timeout: int = 30) -> Recipe:
