@@ -8,15 +8,6 @@ from tests.upgrades.sites import Site
 from upgrades.contact import Connect, HostAddress, Remote
 from upgrades.remote import Limits, fabric_connect
 
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.ssh)
-            item.add_marker(pytest.mark.enable_socket)
-
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[SshServer]:

@@ -15,14 +15,14 @@ PRIVILEGE_SEPARATION = Path("/run/sshd")
 class SshServer:
     """Everything lies in one folder, also the home of the account, which is the one that runs the tests."""
 
-    def __init__(self, folder: Path, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, options: tuple[str, ...] = (), key_type: str = "ed25519") -> None:
         self.folder = folder
         self.home = folder / "home"
         self.home.mkdir(parents=True)
         self.port = _free_port()
         self.user = _account()
         self.key_file = _make_key(folder / "user_key")
-        self._host_key_file = _make_key(folder / "host_key")
+        self._host_key_file = _make_key(folder / "host_key", key_type)
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -72,15 +72,16 @@ class SshServer:
         for pid in self.sessions():
             _signal(pid, signal.SIGCONT)
 
-    def change_host_key(self) -> None:
+    def change_host_key(self, key_type: str = "ed25519") -> None:
         """Acts from the next start on."""
-        self._host_key_file = _make_key(self.folder / f"host_key_{time.monotonic_ns()}")
+        self._host_key_file = _make_key(self.folder / f"host_key_{time.monotonic_ns()}", key_type)
 
     def _config(self) -> str:
         authorized = self.folder / "authorized_keys"
         authorized.write_text(_public(self.key_file) + "\n")
         return "\n".join(
             [
+                *self._options,  # the first of two lines counts
                 "ListenAddress 127.0.0.1",
                 f"Port {self.port}",
                 f"HostKey {self._host_key_file}",
@@ -94,7 +95,6 @@ class SshServer:
                 "UseDNS no",
                 "PermitRootLogin prohibit-password",
                 "MaxStartups 200",
-                *self._options,
                 "",
             ]
         )
@@ -115,8 +115,8 @@ def _account() -> str:
     return subprocess.run(["id", "-un"], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _make_key(path: Path) -> Path:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)], check=True)
+def _make_key(path: Path, key_type: str = "ed25519") -> Path:
+    subprocess.run(["ssh-keygen", "-q", "-t", key_type, "-N", "", "-C", "", "-f", str(path)], check=True)
     return path
 
 

@@ -35,6 +35,7 @@ from upgrades.recipes.recipe import load_recipe
 from upgrades.recipes.verdict import Ending, judge
 from upgrades.remote import Limits, fabric_connect, offered_host_key
 
+pytestmark = pytest.mark.ssh
 RECIPE = load_recipe("symlink")
 
 
@@ -256,15 +257,46 @@ def test_a_host_without_an_approved_key_is_refused(server: SshServer, connect: C
     assert caught.value.offered_key == server.host_key
 
 
-def test_a_changed_host_key_is_refused(server: SshServer, connect: Connect, address: HostAddress) -> None:
-    """U6"""
+@pytest.mark.parametrize("key_type", ["ed25519", "ecdsa", "rsa"])
+def test_a_changed_host_key_is_refused(
+    server: SshServer, connect: Connect, address: HostAddress, key_type: str
+) -> None:
+    """U6: also a key of another type."""
     server.stop()
-    server.change_host_key()
+    server.change_host_key(key_type)
     server.start()
     with pytest.raises(HostKeyChanged) as caught:
         connect(address)
     assert (caught.value.pinned, caught.value.offered_key) == (address.host_key, server.host_key)
     assert caught.value.pinned != caught.value.offered_key
+
+
+@pytest.mark.parametrize("key_type", ["ecdsa", "rsa"])
+def test_the_approved_key_is_asked_for_among_several(
+    server: SshServer, connect: Connect, address: HostAddress, tmp_path: Path, key_type: str
+) -> None:
+    """U6: whatever type of key the host would rather offer."""
+    options = (f"HostKey {server.folder / 'host_key'}",)
+    several = SshServer(tmp_path / "several", options, key_type)
+    several.start()
+    try:
+        remote = fabric_connect(several.key_file)(replace(address, port=several.port, host_key=several.host_key))
+        assert remote.inspect(Ground(str(tmp_path), 1)).clock
+        remote.close()
+        assert offered_host_key("127.0.0.1", several.port, 5).startswith("ssh-ed25519 ")
+    finally:
+        several.stop()
+
+
+def test_a_host_that_wants_a_password_too_is_not_given_one(address: HostAddress, tmp_path: Path) -> None:
+    """U7: nobody is asked at a terminal."""
+    strict = SshServer(tmp_path / "strict", ("PasswordAuthentication yes", "AuthenticationMethods publickey,password"))
+    strict.start()
+    try:
+        with pytest.raises(SignInRefused, match="more than a key"):
+            fabric_connect(strict.key_file)(replace(address, port=strict.port, host_key=strict.host_key))
+    finally:
+        strict.stop()
 
 
 def test_a_key_that_the_host_does_not_know_is_refused(connect: Connect, address: HostAddress, tmp_path: Path) -> None:
