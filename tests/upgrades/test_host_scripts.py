@@ -529,21 +529,35 @@ def test_the_health_check_is_patient(any_shell_site: Site) -> None:
     assert f"{url} answers: 502\n{url} answers 200.\n" in site.log()
 
 
-@pytest.mark.enable_socket
-def test_the_health_check_works_without_curl(site: Site) -> None:
+def without(site: Site, *programs: str) -> bytes:
+    """The head of a script that finds everything but these programs."""
     bin_folder = Path(site.environment()["PATH"].split(":")[0])
     for folder in ("/usr/bin", "/bin"):
         for program in Path(folder).iterdir():
-            if program.name not in ("curl", "sh") and not (bin_folder / program.name).exists():
+            if program.name not in (*programs, "sh") and not (bin_folder / program.name).exists():
                 (bin_folder / program.name).symlink_to(program)
-    with web_site(503, 200) as url:
-        site.values |= {"HEALTH_URL": url, "HEALTH_TIMEOUT": "20", "SITE_PATH": str(site.path)}
+    return f"PATH={bin_folder}\nexport PATH\n".encode()
+
+
+@pytest.mark.enable_socket
+@pytest.mark.parametrize("missing", [("curl",), ("curl", "wget")])
+def test_the_health_check_works_without_curl_and_without_wget(site: Site, missing: tuple[str, ...]) -> None:
+    head = without(site, *missing)
+    with web_site(503, 200, body=b"out of order") as url:
+        site.values |= {"HEALTH_URL": url, "HEALTH_TIMEOUT": "20", "VERSION_URL": ""}
         recipe = load_recipe("symlink")
-        only_there = f"PATH={bin_folder}\nexport PATH\n".encode()
-        recipe = replace(recipe, scripts={**recipe.scripts, "health.sh": only_there + recipe.scripts["health.sh"]})
+        recipe = replace(recipe, scripts={**recipe.scripts, "health.sh": head + recipe.scripts["health.sh"]})
         assert site.run_upgrade(recipe=recipe).ending is Ending.SUCCEEDED
     assert f"{url} answers 200." in site.log()
     assert "503" in site.log()
+
+
+@pytest.mark.enable_socket
+def test_what_an_ill_site_says_of_itself_stands_in_the_log(site: Site) -> None:
+    with web_site(500, body="plugin ‘legacy_reports’ cannot be imported\n".encode()) as url:
+        site.values |= {"HEALTH_URL": url, "HEALTH_TIMEOUT": "1"}
+        assert site.run_upgrade().ending is Ending.ROLLED_BACK
+    assert f"{url} answers: 500: plugin ‘legacy_reports’ cannot be imported\n" in site.log()
 
 
 @pytest.mark.enable_socket
@@ -551,6 +565,9 @@ def test_the_version_is_read_from_the_site_s_page(site: Site) -> None:
     with web_site(200, body=b"v1.0.0\nsecond line\n") as url:
         site.values["VERSION_URL"] = url
         assert ask_version(site) == (0, "v1.0.0\n")
+        head = without(site, "curl", "wget")
+        request = lines(10) + value_lines(site.values) + b"\n" + head + load_recipe("symlink").version_program
+        assert site.run("version", request).stdout == b"v1.0.0\n"
 
 
 def ask_version(site: Site) -> tuple[int, str]:
