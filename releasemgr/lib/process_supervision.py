@@ -141,7 +141,7 @@ class Supervision:
         leaders = {child.program.name: child.leader for child in self.children if child.leader is not None}
         known = {name: [leader.pid, leader.started] for name, leader in leaders.items()}
         half = self.record.with_suffix(".half")
-        half.write_text(json.dumps({"boot": sessions.boot(), "children": known}))
+        half.write_text(json.dumps({**_mark(self.record), "children": known}))
         os.replace(half, self.record)
 
     def stop_in_order(
@@ -178,9 +178,14 @@ def end_leftovers(record: Path) -> None:
         return
     except ValueError:
         remembered = {}
-    if remembered.get("boot") == sessions.boot():
+    if _mark(record).items() <= remembered.items():
         for name, (pid, started) in remembered["children"].items():
             killed = sessions.kill(sessions.Member(pid, pid, started))
             if killed:
                 logger.warning("Left by an earlier run: %s. Killed: %s processes.", name, len(killed))
     record.unlink(missing_ok=True)
+
+
+def _mark(record: Path) -> dict[str, str]:
+    """What tells a record of this boot and this checkout from an old or a copied one."""
+    return {"boot": sessions.boot(), "record": str(record)}

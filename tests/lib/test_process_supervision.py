@@ -282,8 +282,8 @@ time.sleep(60)
     assert not record.exists()
 
 
-@pytest.mark.parametrize("difference", ["another boot", "another start time"])
-def test_a_stranger_with_a_remembered_number_is_left_alone(
+@pytest.mark.parametrize("difference", ["another boot", "another start time", "another checkout"])
+def test_what_another_boot_or_checkout_remembers_is_left_alone(
     new_child: NewChild, diary: Diary, tmp_path: Path, difference: str
 ) -> None:
     child = new_child(OBEDIENT)
@@ -294,7 +294,8 @@ def test_a_stranger_with_a_remembered_number_is_left_alone(
     boot = "other" if difference == "another boot" else sessions.boot()
     started = leader.started - 1 if difference == "another start time" else leader.started
     record = tmp_path / "serve.json"
-    record.write_text(json.dumps({"boot": boot, "children": {"it": [pid, started]}}))
+    of = "elsewhere" if difference == "another checkout" else str(record)
+    record.write_text(json.dumps({"boot": boot, "record": of, "children": {"it": [pid, started]}}))
 
     end_leftovers(record)
 
