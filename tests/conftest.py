@@ -15,7 +15,7 @@ IN_CI = os.environ.get("CI") == "true"
 SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 NEEDS = {"browser": CHROMIUMS, "ssh": ("sshd",)}
-MAY_USE_SOCKETS = ("ssh", "browser", "queue", "demo")
+MAY_USE_SOCKETS = ("shell", "ssh", "browser", "queue", "demo")
 
 
 def found(programs: tuple[str, ...]) -> str | None:

@@ -25,6 +25,8 @@ from releasemgr.lib.embedded.base import DatabaseWrapper
 from releasemgr.lib.embedded.server import Server, postmaster, stop
 from releasemgr.lib.env import Env
 
+pytestmark = pytest.mark.shell
+
 BASE = Path(__file__).parent.parent.parent
 NewServer = Callable[..., Server]
 
