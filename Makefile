@@ -36,7 +36,7 @@ test: install ## every test: units, PostgreSQL, real SSH, real browser
 units: install ## the tests that need no server, browser or worker
 	$(BIN)/pytest -n 2 -m "not ($(APART))"
 
-lint: install types ## everything that reads the code without running it
+lint: install ## everything that reads the code without running it
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/djlint templates --lint --quiet
@@ -44,6 +44,7 @@ lint: install types ## everything that reads the code without running it
 	$(BIN)/shellcheck $(SHELL_SCRIPTS)
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	RELEASEMGR_HTTPS=yes $(BIN)/python manage.py check --deploy --fail-level ERROR
+	$(BIN)/mypy
 
 types: install ## mypy
 	$(BIN)/mypy

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -54,6 +55,38 @@ class Frame:
     """Where the data begin in the host's file; 0 for kinds without one."""
     data: bytes
     """Of `ended`, the text of the result; of `gone` and `beat`, nothing."""
+
+
+class FrameReader:
+    """Frames from the stream that a host sends: a line of kind, offset and size, then so many bytes."""
+
+    HEAD = re.compile(rb"([LEBDG]) ([0-9]{1,18}) ([0-9]{1,9})")
+    KINDS = {
+        b"L": FrameKind.LOG,
+        b"E": FrameKind.EVENTS,
+        b"B": FrameKind.BEAT,
+        b"D": FrameKind.ENDED,
+        b"G": FrameKind.GONE,
+    }
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Whole frames. A line that heads none is skipped: an account's start-up files may print."""
+        self._rest += data
+        frames, at = [], 0
+        while (line_end := self._rest.find(b"\n", at)) >= 0:
+            head = self.HEAD.fullmatch(self._rest, at, line_end)
+            end = line_end + 1 + (int(head[3]) if head else 0)
+            if end > len(self._rest):
+                break
+            if head:
+                body = bytes(self._rest[line_end + 1 : end])
+                frames.append(Frame(self.KINDS[bytes(head[1])], int(head[2]), body))
+            at = end
+        del self._rest[:at]
+        return frames
 
 
 class Follower(Protocol):

@@ -4,6 +4,8 @@ The page Tonight, the sentence on each site, every preview and the night itself 
 neither Django nor the models; `upgrades.services` gathers the facts, `upgrades.sentences` words the codes.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -216,3 +218,12 @@ def counts(decisions: Iterable[Decision]) -> dict[Code, int]:
     """How many sites get each code, in the order of Code."""
     found = [decision.code for decision in decisions]
     return {code: found.count(code) for code in Code if code in found}
+
+
+def fingerprint(decisions: Iterable[Decision]) -> str:
+    """A short hash of what was shown to a person: each site, its decision, from what and to what.
+
+    Equal for equal decisions in any order, also in another process: a form carries it, and acts only while it holds.
+    """
+    shown = sorted((it.site.id, it.code, it.to.version if it.to else "", it.site.reported) for it in decisions)
+    return hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:32]

@@ -2,23 +2,31 @@
 
 import logging
 import os
-import re
 import select
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import fabric
 import paramiko
+from paramiko.pkey import UnknownKeyType
 
-from upgrades.contact import Connect, Follower, Frame, FrameKind, Ground, HostAddress, Standing, key_bytes
+from upgrades.contact import (
+    Connect,
+    Follower,
+    Frame,
+    FrameKind,
+    FrameReader,
+    Ground,
+    HostAddress,
+    Standing,
+    key_bytes,
+)
 from upgrades.exceptions import (
     AlreadyBegun,
     ConnectionLost,
@@ -32,6 +40,7 @@ from upgrades.exceptions import (
     VersionUnreadable,
 )
 from upgrades.recipes.commands import host_command, lines, value_lines
+from upgrades.sockets import Deadline, cut, dial
 
 READ_SIZE = 65536
 PIECE = 256 * 1024
@@ -42,14 +51,6 @@ KEEPALIVE = 15
 GRACE = 0.5
 """Seconds in which a command that has ended may still print, held open by a child of its own."""
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
-FRAME = re.compile(rb"([LEBDG]) ([0-9]{1,18}) ([0-9]{1,9})")
-KINDS = {
-    b"L": FrameKind.LOG,
-    b"E": FrameKind.EVENTS,
-    b"B": FrameKind.BEAT,
-    b"D": FrameKind.ENDED,
-    b"G": FrameKind.GONE,
-}
 REFUSALS = {"already-begun": AlreadyBegun, "locked": SiteLocked, "too-late": TooLate}
 
 # What it would log reaches the caller as an exception.
@@ -84,8 +85,8 @@ def fabric_connect(key_file: Path, limits: Limits | None = None) -> Connect:
 
 def offered_host_key(address: str, port: int, timeout: float) -> str:
     """The key that the host offers, "type base64", without signing in. Raises Unreachable."""
-    sock = _dial(address, port, timeout)
-    with _Deadline(timeout, partial(_cut, sock)) as deadline:
+    sock = dial(address, port, timeout)
+    with Deadline(timeout, partial(cut, sock)) as deadline:
         try:
             transport = paramiko.Transport(sock)
             transport.start_client(timeout=timeout)
@@ -93,7 +94,7 @@ def offered_host_key(address: str, port: int, timeout: float) -> str:
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise Unreachable(_no_ssh(address, port, deadline, error)) from error
         finally:
-            _cut(sock)
+            cut(sock)
             sock.close()
 
 
@@ -104,7 +105,7 @@ class FabricRemote:
         self._limits = limits
         self._host = address.name
         pinned = _pinned_key(address, limits)
-        self._sock = _dial(address.address, address.port, limits.connect)
+        self._sock = dial(address.address, address.port, limits.connect)
         self._connection = _connection(address, key, self._sock, limits)
         self._trust_only(address, pinned)
         self._sign_in(address)
@@ -157,7 +158,7 @@ class FabricRemote:
         return FabricFollower(channel, self._host, self._limits.silence)
 
     def close(self) -> None:
-        _cut(self._sock)
+        cut(self._sock)
         self._connection.close()
         self._sock.close()
 
@@ -169,7 +170,7 @@ class FabricRemote:
         client.get_host_keys().add(name, pinned.get_name(), pinned)
 
     def _sign_in(self, address: HostAddress) -> None:
-        with _Deadline(self._limits.sign_in, partial(_cut, self._sock)) as deadline:
+        with Deadline(self._limits.sign_in, partial(cut, self._sock)) as deadline:
             try:
                 self._connection.open()
                 self._connection.transport.set_keepalive(KEEPALIVE)
@@ -187,11 +188,11 @@ class FabricRemote:
     def _ask(self, script: str, request: bytes, seconds: float) -> "_Answer":
         with self._channel(script, seconds) as (channel, deadline):
             with suppress(_Refused):
-                _send(channel, request, deadline, seconds)
+                _send(channel, request, deadline)
             return self._finish(channel)
 
     @contextmanager
-    def _channel(self, script: str, seconds: float) -> Iterator[tuple[paramiko.Channel, "_Deadline"]]:
+    def _channel(self, script: str, seconds: float) -> Iterator[tuple[paramiko.Channel, Deadline]]:
         with self._within(seconds) as deadline:
             channel = self._open_channel(script)
             try:
@@ -205,14 +206,14 @@ class FabricRemote:
         return channel
 
     @contextmanager
-    def _within(self, seconds: float) -> Iterator["_Deadline"]:
-        with _Deadline(seconds, partial(_cut, self._sock)) as deadline:
+    def _within(self, seconds: float) -> Iterator[Deadline]:
+        with Deadline(seconds, partial(cut, self._sock)) as deadline:
             try:
                 yield deadline
             except (paramiko.SSHException, OSError, EOFError) as error:
                 raise ConnectionLost(self._loss(deadline, str(error))) from error
 
-    def _loss(self, deadline: "_Deadline", what: str) -> str:
+    def _loss(self, deadline: Deadline, what: str) -> str:
         if deadline.passed:
             return f"{self._host} did not answer within {deadline.seconds:g} seconds."
         return f"The connection to {self._host} was lost: {what or 'it closed'}."
@@ -238,7 +239,7 @@ class FabricFollower:
         self._host = host
         self._silence = silence
         self._heard = time.monotonic()
-        self._rest = bytearray()
+        self._frames = FrameReader()
         self._over = False
 
     def fileno(self) -> int:
@@ -247,43 +248,27 @@ class FabricFollower:
     def read(self) -> list[Frame]:
         if self._over:
             return []
-        closed = self._channel.eof_received or self._channel.closed
+        closed = bool(self._channel.eof_received) or self._channel.closed
         arrived = self._take()
-        frames = list(self._frames())
-        if not frames and not arrived:
+        frames = self._frames.feed(arrived)
+        self._over = any(frame.kind in (FrameKind.ENDED, FrameKind.GONE) for frame in frames)
+        if not arrived:
             self._complain(closed)
         return frames
 
     def close(self) -> None:
         self._channel.close()
 
-    def _take(self) -> int:
-        """How many bytes arrived. What is more than one reading's share waits in the channel."""
-        count = 0
-        while count < MOST_PER_READ and self._channel.recv_ready():
-            piece = self._channel.recv(READ_SIZE)
-            self._rest += piece
-            count += len(piece)
-        if count:
+    def _take(self) -> bytes:
+        """What arrived, at most one reading's share; the rest waits in the channel."""
+        arrived = bytearray()
+        while len(arrived) < MOST_PER_READ and self._channel.recv_ready():
+            arrived += self._channel.recv(READ_SIZE)
+        if arrived:
             self._heard = time.monotonic()
         while self._channel.recv_stderr_ready():
             self._channel.recv_stderr(READ_SIZE)
-        return count
-
-    def _frames(self) -> Iterator[Frame]:
-        """A line that heads no frame is skipped: what an account's start-up files print comes first."""
-        at = 0
-        while (line_end := self._rest.find(b"\n", at)) >= 0:
-            head = FRAME.fullmatch(self._rest[at:line_end])
-            end = line_end + 1 + (int(head[3]) if head else 0)
-            if end > len(self._rest):
-                break
-            if head:
-                kind = KINDS[bytes(head[1])]
-                self._over = self._over or kind in (FrameKind.ENDED, FrameKind.GONE)
-                yield Frame(kind, int(head[2]), bytes(self._rest[line_end + 1 : end]))
-            at = end
-        del self._rest[:at]
+        return bytes(arrived)
 
     def _complain(self, closed: bool) -> None:
         if closed:
@@ -308,36 +293,8 @@ class _Answer:
         return "\n".join(text for text in (self.err.strip(), self.out.strip()) if text)
 
 
-class _Refused(Exception):  # noqa: N818 -- an outcome
+class _Refused(Exception):
     """The command on the host has ended and takes no more; its answer says why."""
-
-
-class _Deadline:
-    """Cuts a connection that does not answer in time. Paramiko's own limits miss a server that stalls."""
-
-    def __init__(self, seconds: float, cut: Callable[[], None]) -> None:
-        self.seconds = seconds
-        self.passed = False
-        self._cut = cut
-        self._until = time.monotonic() + seconds
-        self._over = threading.Event()
-
-    def __enter__(self) -> "_Deadline":
-        threading.Thread(target=self._watch, name="ssh-deadline", daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-
-    def extend(self, seconds: float) -> None:
-        self._until = time.monotonic() + seconds
-
-    def _watch(self) -> None:
-        while not self._over.wait(max(0.0, self._until - time.monotonic())):
-            if time.monotonic() >= self._until:
-                self.passed = True
-                self._cut()
-                return
 
 
 def _connection(address: HostAddress, key: paramiko.PKey, sock: socket.socket, limits: Limits) -> Any:
@@ -381,7 +338,7 @@ def _transport(sock: socket.socket, **options: Any) -> paramiko.Transport:
 def _pinned_key(address: HostAddress, limits: Limits) -> paramiko.PKey:
     try:
         return paramiko.PKey.from_type_string(address.host_key.split(" ")[0], key_bytes(address.host_key))
-    except (ValueError, paramiko.SSHException, paramiko.UnknownKeyType) as error:
+    except (ValueError, paramiko.SSHException, UnknownKeyType) as error:
         offered = offered_host_key(address.address, address.port, limits.connect)
         raise HostKeyUnknown(offered) from error
 
@@ -390,57 +347,21 @@ def _key_text(key: paramiko.PKey) -> str:
     return f"{key.get_name()} {key.get_base64()}"
 
 
-def _dial(address: str, port: int, seconds: float) -> socket.socket:
-    """In a thread that may be left behind: nothing else interrupts a name server that does not answer."""
-    outcome: SimpleQueue[socket.socket | OSError] = SimpleQueue()
-
-    def dial() -> None:
-        try:
-            outcome.put(socket.create_connection((address, port), timeout=seconds))
-        except OSError as error:
-            outcome.put(error)
-
-    threading.Thread(target=dial, name="ssh-dial", daemon=True).start()
-    try:
-        sock = outcome.get(timeout=seconds + 1)
-    except Empty:
-        sock = TimeoutError()
-    if isinstance(sock, OSError):
-        raise Unreachable(_no_connection(address, port, seconds, sock)) from sock
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
-
-
-def _no_connection(address: str, port: int, seconds: float, error: OSError) -> str:
-    if isinstance(error, socket.gaierror):
-        return f"The name {address} is not known: {error.strerror}."
-    if isinstance(error, ConnectionRefusedError):
-        return f"{address} refuses connections on port {port}."
-    if isinstance(error, TimeoutError):
-        return f"{address} did not answer on port {port} within {seconds:g} seconds."
-    return f"{address} cannot be reached on port {port}: {error.strerror or error}."
-
-
-def _no_ssh(address: str, port: int, deadline: _Deadline, error: Exception) -> str:
+def _no_ssh(address: str, port: int, deadline: Deadline, error: Exception) -> str:
     if deadline.passed:
-        return f"{address} took the connection on port {port}, then did not answer within {deadline.seconds:g} seconds."
+        return f"{address} is connected on port {port}, but did not answer within {deadline.seconds:g} seconds."
     return f"{address} broke off on port {port} before the sign-in was over: {error or 'it closed'}."
 
 
-def _was_cut(deadline: _Deadline, error: Exception) -> bool:
+def _was_cut(deadline: Deadline, error: Exception) -> bool:
     """Paramiko calls a connection that breaks while signing in a refusal."""
     return deadline.passed or "transport shut down" in str(error)
 
 
-def _cut(sock: socket.socket) -> None:
-    with suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
-
-
-def _send(channel: paramiko.Channel, data: bytes, deadline: _Deadline, seconds: float | None = None) -> None:
+def _send(channel: paramiko.Channel, data: bytes, deadline: Deadline) -> None:
     """Raises _Refused when the command has ended, OSError when the connection has."""
     for start in range(0, len(data), PIECE):
-        deadline.extend(seconds or deadline.seconds)
+        deadline.extend()
         try:
             channel.sendall(data[start : start + PIECE])
         except OSError as error:
@@ -455,7 +376,7 @@ def _read_until_asked(channel: paramiko.Channel) -> bytes:
     said = bytearray()
     while piece := channel.recv(1):
         said += piece
-        if piece == b"\n" and said.splitlines()[-1].split(b" ")[0] in (b"send", b"have"):
+        if piece == b"\n" and bytes(said).splitlines()[-1].split(b" ")[0] in (b"send", b"have"):
             break
     return bytes(said)
 

@@ -275,9 +275,10 @@ class Supervisor:
 
     def _lose(self, host: int) -> None:
         """Our lease on it ran out and another may have it: forgets it, writes nothing more of it."""
-        log.warning("Lost the lease on host %s", self._hosts[host].name)
-        self._threads[host].abandon()
-        self._forget(host)
+        if host in self._hosts:
+            log.warning("Lost the lease on host %s", self._hosts[host].name)
+            self._threads[host].abandon()
+            self._forget(host)
 
     def _let_go(self, hosts: list[int]) -> None:
         """Gives hosts back whose thread is over; one that still has something in hand is claimed anew."""

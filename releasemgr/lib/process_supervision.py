@@ -20,6 +20,7 @@ from releasemgr.lib import sessions
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+CHECK_EVERY = 10.0
 SETTLED = 60.0  # seconds after which a program counts as running well again
 PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
@@ -27,12 +28,16 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Program:
-    """`patience` is the time from SIGTERM to SIGKILL, in seconds."""
+    """`patience` is the time from SIGTERM to SIGKILL, in seconds.
+
+    `is_well` is asked now and then, with the seconds for which it has been running.
+    """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     patience: float = 30.0
+    is_well: Callable[[float], bool] = lambda running_for: True
 
 
 class Child:
@@ -43,7 +48,7 @@ class Child:
         self.pause = FIRST_PAUSE
         self.process: subprocess.Popen[bytes] | None = None
         self.leader: sessions.Member | None = None
-        self.started_at = self.due_at = time.monotonic()
+        self.started_at = self.checked_at = self.due_at = time.monotonic()
 
     def start(self) -> None:
         parent = os.getpid()
@@ -61,13 +66,15 @@ class Child:
             preexec_fn=die_with_parent,
         )
         self.leader = sessions.opened_by(self.process.pid)
-        self.started_at = time.monotonic()
+        self.started_at = self.checked_at = time.monotonic()
         logger.info("Started %s as process %s.", self.program.name, self.process.pid)
 
     def look_after(self) -> bool:
         """Notices a death, and starts again what is due. Says whether it started anything."""
         if self.process is not None and self.process.poll() is not None:
             self._note_death(self.process)
+        elif self.process is not None and time.monotonic() - self.checked_at > CHECK_EVERY:
+            self._check()
         if self.process is None and time.monotonic() >= self.due_at:
             self.start()
             return True
@@ -86,6 +93,13 @@ class Child:
             self.pause,
         )
         self.pause = min(self.pause * 2, LONGEST_PAUSE)
+
+    def _check(self) -> None:
+        self.checked_at = time.monotonic()
+        if not self.program.is_well(self.checked_at - self.started_at):
+            logger.error("Not well, so killed and started again: %s.", self.program.name)
+            self.end_now()
+            self.due_at = time.monotonic()
 
     def ask_to_end(self) -> None:
         """SIGTERM, once, to the main process alone: a queue whose group gets it hangs."""
@@ -127,7 +141,7 @@ class Supervision:
         leaders = {child.program.name: child.leader for child in self.children if child.leader is not None}
         known = {name: [leader.pid, leader.started] for name, leader in leaders.items()}
         half = self.record.with_suffix(".half")
-        half.write_text(json.dumps({"boot": sessions.boot(), "children": known}))
+        half.write_text(json.dumps({**_mark(self.record), "children": known}))
         os.replace(half, self.record)
 
     def stop_in_order(
@@ -164,9 +178,14 @@ def end_leftovers(record: Path) -> None:
         return
     except ValueError:
         remembered = {}
-    if remembered.get("boot") == sessions.boot():
+    if _mark(record).items() <= remembered.items():
         for name, (pid, started) in remembered["children"].items():
             killed = sessions.kill(sessions.Member(pid, pid, started))
             if killed:
                 logger.warning("Left by an earlier run: %s. Killed: %s processes.", name, len(killed))
     record.unlink(missing_ok=True)
+
+
+def _mark(record: Path) -> dict[str, str]:
+    """What tells a record of this boot and this checkout from an old or a copied one."""
+    return {"boot": sessions.boot(), "record": str(record)}

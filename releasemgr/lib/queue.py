@@ -3,6 +3,7 @@
 Delivery is at least once. A task takes ids, may come twice, and is never the only record of work.
 """
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +25,20 @@ def enqueue(path: str, *args: Any, cluster: str | None = None, name: str | None 
 def waiting(cluster: str | None = None) -> int:
     """How many tasks of a cluster are queued, those being worked on included. One query."""
     return int(OrmQ.objects.filter(key=cluster or settings.Q_CLUSTER["name"]).count())
+
+
+def is_stuck(now: datetime, running_for: timedelta, cluster: str | None = None) -> bool:
+    """Whether tasks wait although no worker can be too busy to take them. Two queries at most.
+
+    A cluster whose idle worker was killed may hang so, and looks healthy. None was taken for longer than any
+    may run; one that was taken is locked for the retry time from then on.
+    """
+    settled = settings.Q_CLUSTER if cluster is None else settings.Q_CLUSTER["ALT_CLUSTERS"][cluster]
+    too_long = timedelta(seconds=settled["timeout"] + 60)
+    queued = OrmQ.objects.filter(key=cluster or settings.Q_CLUSTER["name"])
+    if running_for < too_long or not queued.filter(lock__lt=now - too_long).exists():
+        return False
+    return not queued.filter(lock__gt=now - too_long + timedelta(seconds=settled["retry"])).exists()
 
 
 def ensure_schedule(name: str, path: str, cron: str) -> None:

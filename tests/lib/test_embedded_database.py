@@ -290,6 +290,52 @@ def test_below_a_closed_folder_the_data_of_root_lies_elsewhere_and_nothing_is_op
     assert os.readlink(f"/proc/{pid_of(server)}/exe").startswith(str(programs))
 
 
+@pytest.mark.root
+def test_a_moved_checkout_whose_data_lies_elsewhere_is_not_shown_an_empty_database(
+    new_server: NewServer, open_folder: Path
+) -> None:
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o700)
+    server = new_server(within=closed)
+    server.start()
+    server.stop()
+    server.var_dir.rename(closed / "moved")
+    moved = new_server("moved", within=closed)
+
+    with pytest.raises(ImproperlyConfigured, match=f"lies in {server.place.data_dir}"):
+        moved.start()
+
+    moved.place.home.mkdir(exist_ok=True)
+    server.place.data_dir.rename(moved.place.data_dir)
+    assert moved.start() is True
+
+
+@pytest.mark.root
+def test_data_below_a_folder_that_was_closed_later_is_refused_with_the_reason(
+    new_server: NewServer, open_folder: Path
+) -> None:
+    server = new_server()
+    server.start()
+    server.stop()
+    open_folder.chmod(0o700)
+    with pytest.raises(ImproperlyConfigured, match=f"may not enter {server.var_dir}"):
+        Server(server.var_dir).start()
+
+
+def test_a_copied_checkout_has_a_server_of_its_own(new_server: NewServer, open_folder: Path) -> None:
+    """The copy holds the pid file and the socket of the first one."""
+    server = new_server("first")
+    ask(server, "CREATE TABLE from_the_first ()")
+    ask(server, "CHECKPOINT")
+    subprocess.run(["cp", "-a", server.var_dir, open_folder / "copy"], check=True)
+    copy = new_server("copy")
+
+    assert ask(copy, "SELECT count(*) FROM from_the_first") == 0
+
+    assert pid_of(copy) != pid_of(server)
+    assert ask(server, "SELECT count(*) FROM from_the_first") == 0
+
+
 def test_importing_the_settings_and_the_models_starts_nothing(open_folder: Path) -> None:
     script = "import django; django.setup(); from django.db import connection; connection.vendor"
     environment = {**os.environ, "RELEASEMGR_VAR": str(open_folder / "var"), "DATABASE_URL": ""}

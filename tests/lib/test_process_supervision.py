@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,30 @@ def test_one_that_ran_well_starts_again_after_the_first_pause(
     assert diary.wait_for("it up", times=2)
 
 
+def test_one_that_is_not_well_is_replaced_at_once(
+    new_child: NewChild, diary: Diary, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process_supervision, "CHECK_EVERY", 0.05)
+    child = new_child(STUBBORN)
+    asked: list[float] = []
+
+    def is_well(running_for: float) -> bool:
+        asked.append(running_for)
+        return len(asked) != 2
+
+    child.program = replace(child.program, is_well=is_well)
+    child.look_after()
+    first = diary.wait_for("it up")
+
+    wait_until(child.look_after)
+
+    assert len(asked) == 2
+    assert 0.05 < asked[0] < asked[1]
+    assert diary.wait_for("it up", times=2) != first
+    assert sessions.find(first) is None
+    assert "Not well, so killed and started again: it." in caplog.text
+
+
 def test_before_it_starts_again_what_the_dead_one_left_behind_is_killed(
     new_child: NewChild, diary: Diary, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -257,8 +282,8 @@ time.sleep(60)
     assert not record.exists()
 
 
-@pytest.mark.parametrize("difference", ["another boot", "another start time"])
-def test_a_stranger_with_a_remembered_number_is_left_alone(
+@pytest.mark.parametrize("difference", ["another boot", "another start time", "another checkout"])
+def test_what_another_boot_or_checkout_remembers_is_left_alone(
     new_child: NewChild, diary: Diary, tmp_path: Path, difference: str
 ) -> None:
     child = new_child(OBEDIENT)
@@ -269,7 +294,8 @@ def test_a_stranger_with_a_remembered_number_is_left_alone(
     boot = "other" if difference == "another boot" else sessions.boot()
     started = leader.started - 1 if difference == "another start time" else leader.started
     record = tmp_path / "serve.json"
-    record.write_text(json.dumps({"boot": boot, "children": {"it": [pid, started]}}))
+    of = "elsewhere" if difference == "another checkout" else str(record)
+    record.write_text(json.dumps({"boot": boot, "record": of, "children": {"it": [pid, started]}}))
 
     end_leftovers(record)
 

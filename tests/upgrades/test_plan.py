@@ -13,7 +13,7 @@ from releasemgr.lib.choices import Colour
 from tests.factories import NOW
 from upgrades import sentences
 from upgrades.choices import EndCode, Outcome
-from upgrades.plan import Code, Decision, Facts, Rule, SiteFacts, counts, plan
+from upgrades.plan import Code, Decision, Facts, Rule, SiteFacts, counts, fingerprint, plan
 
 ONE_PASSED = BuildFacts(1, "4.2", "42", Maturity.RELEASE, NOW, smoke_passed=True)
 
@@ -296,3 +296,18 @@ def test_u2_every_way_to_end_has_words(outcome: Outcome, code: EndCode) -> None:
     assert isinstance(outcome.colour, Colour)
     assert set(sentences.END_SENTENCES) == set(EndCode)
     assert set(sentences.STANDING) == set(Outcome)
+
+
+def test_the_fingerprint_of_a_plan_changes_with_what_a_person_was_shown_and_with_nothing_else() -> None:
+    """P1: a preview and the run that follows it agree, or the form that carried the preview does nothing."""
+    sites = [site(), site(id=2, slug="store")]
+    shown = [decide_one(one) for one in sites]
+    assert fingerprint(shown) == fingerprint(reversed(shown))
+    assert fingerprint(shown) == fingerprint([decide_one(replace(one, host="web2")) for one in sites])
+    others = [
+        shown[:1],
+        [shown[0], decide_one(site(id=2, reported="4.0", key="40"))],
+        [shown[0], decide_one(site(id=2), build(version="4.2.1"))],
+        [shown[0], decide_one(site(id=2, needs_a_person=7))],
+    ]
+    assert len({fingerprint(each) for each in [shown, *others]}) == 5

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
@@ -192,7 +193,7 @@ class _Reader:
                 raise self._wrong("name", f"“{name}” is used {count} times")
 
     def _phases_are_in_order(self, recipe: Recipe) -> None:
-        for before, after in zip(recipe.steps, recipe.steps[1:], strict=False):
+        for before, after in pairwise(recipe.steps):
             if FORWARD.index(before.phase) > FORWARD.index(after.phase):
                 raise self._wrong(
                     "steps", f"“{after.name}” ({after.phase}) comes after “{before.name}” ({before.phase})"

@@ -60,7 +60,7 @@ def judge(events: Iterable[Event], result: str | None) -> Verdict:
 
 
 def same_version(one: str | None, other: str | None) -> bool:
-    """As the host compares: without blanks, a leading v and trailing .0 groups. None is the same as nothing."""
+    """As the host compares: without blanks, a leading v and trailing .0 groups. None equals nothing."""
     return bool(one and other) and _normal(one or "") == _normal(other or "")
 
 
@@ -140,10 +140,6 @@ class _Story:
 
 
 def _version(events: Sequence[Event], moment: str) -> str | None:
-    told = [
-        event
-        for event in events
-        if isinstance(event, VersionRead | VersionMissing) and event.moment == moment
-    ]
+    told = [event for event in events if isinstance(event, VersionRead | VersionMissing) and event.moment == moment]
     last = told[-1] if told else None
     return last.raw if isinstance(last, VersionRead) else None

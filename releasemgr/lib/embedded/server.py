@@ -21,7 +21,7 @@ from typing import IO, Any
 from django.core.exceptions import ImproperlyConfigured
 from psycopg.pq import PGconn, Ping
 
-from releasemgr.lib.embedded.place import Place, place_of
+from releasemgr.lib.embedded.place import Place, may_enter, place_of
 from releasemgr.lib.embedded.programs import binaries
 
 logger = logging.getLogger(__name__)
@@ -113,9 +113,11 @@ class Server:
         _wait_until(lambda: self.answers() or postmaster(self.place.data_dir) is None, deadline)
 
     def _launch(self) -> None:
+        self._check_way_in()
         self._prepare_folders()
         programs = binaries(self.place)
         if not self.place.data_dir.exists():
+            self._check_moved()
             self._make_data(programs)
         self._check_version(programs)
         self._write_access_rules()
@@ -134,6 +136,30 @@ class Server:
         appeared = time.monotonic() + 15
         if not _wait_until(lambda: postmaster(self.place.data_dir) is not None, appeared):
             raise self._did_not_start()
+
+    def _check_way_in(self) -> None:
+        """Data that was made below an open folder stays there when that folder is closed later."""
+        if self.place.as_another_user and not may_enter(self.place.account, self.place.home):
+            raise ImproperlyConfigured(
+                f"The embedded PostgreSQL runs as the user {self.place.account.pw_name}, who may not enter"
+                f" {self.place.home}, where its data lies. Let that user enter the folders above, or move"
+                f" {self.place.data_dir} to a server and set DATABASE_URL."
+            )
+
+    def _check_moved(self) -> None:
+        """Data outside the checkout does not move along with it; nobody is shown an empty database instead."""
+        if not self._note.exists():
+            return
+        earlier = Path(self._note.read_text().strip())
+        if earlier != self.place.data_dir and earlier.exists():
+            raise ImproperlyConfigured(
+                f"The database of this checkout lies in {earlier}, from when the checkout was in another"
+                f" folder. Move it to {self.place.data_dir}, or remove {self._note} to begin with an empty one."
+            )
+
+    @property
+    def _note(self) -> Path:
+        return self.var_dir / "postgres-lies-elsewhere"
 
     def _prepare_folders(self) -> None:
         for folder in (self.place.home, self.place.access_dir):
@@ -178,6 +204,7 @@ class Server:
         os.rename(half, self.place.data_dir)
         logger.info("Made an embedded PostgreSQL in %s.", self.place.data_dir)
         if self.place.home != self.var_dir:
+            _write_whole(self._note, f"{self.place.data_dir}\n")
             logger.warning(
                 "The database lies in %s: the user %s, as whom it runs, may not enter %s.",
                 *(self.place.data_dir, self.place.account.pw_name, self.var_dir),

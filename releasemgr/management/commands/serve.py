@@ -7,6 +7,8 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from releasemgr.lib import queue
+from releasemgr.lib import clock, queue
 from releasemgr.lib.embedded.server import Server
 from releasemgr.lib.process_supervision import Child, Program, Supervision
 from releasemgr.lib.static_files import collect_when_stale
@@ -91,10 +93,22 @@ def programs(options: dict[str, Any]) -> Iterator[Program]:
     manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
     plain = {name: value for name, value in os.environ.items() if name != "Q_CLUSTER_NAME"}
     upgrades = plain | {"Q_CLUSTER_NAME": queue.UPGRADES}  # qcluster's own --name starts the wrong cluster
-    yield Program("the upgrade workers", [*manage, "qcluster"], upgrades, CLUSTER_PATIENCE)
-    yield Program("the control workers", [*manage, "qcluster"], plain, CLUSTER_PATIENCE)
+    qcluster = [*manage, "qcluster"]
+    take_tasks = partial(takes_tasks, queue.UPGRADES)
+    yield Program("the upgrade workers", qcluster, upgrades, CLUSTER_PATIENCE, take_tasks)
+    yield Program("the control workers", qcluster, plain, CLUSTER_PATIENCE, partial(takes_tasks, None))
     if not options["no_web"]:
         yield Program("the web server", gunicorn(options), plain, WEB_PATIENCE)
+
+
+def takes_tasks(cluster: str | None, running_for: float) -> bool:
+    """True also where nobody can tell, since the database does not answer."""
+    try:
+        return not queue.is_stuck(clock.now(), timedelta(seconds=running_for), cluster)
+    except DatabaseError:
+        return True
+    finally:
+        connection.close()
 
 
 def gunicorn(options: dict[str, Any]) -> list[str]:

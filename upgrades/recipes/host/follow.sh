@@ -19,8 +19,8 @@ send_log() { # up to $1; false when there was nothing to send
     count=$(($1 - log_at))
     [ "$count" -gt 0 ] || return 1
     [ "$count" -le "$most" ] || count=$most
-    printf 'L %d %d\n' "$log_at" "$count"
-    tail -c +$((log_at + 1)) log | head -c "$count"
+    printf 'L %d %d\n' "$log_at" "$count" || exit 1
+    tail -c +$((log_at + 1)) log | head -c "$count" || exit 1
     log_at=$((log_at + count))
 }
 
@@ -34,7 +34,7 @@ send_events() { # up to $1; false when there was no whole line to send
         *"$newline"*) piece=${piece%"$newline"*}$newline ;;
         *) return 1 ;;
     esac
-    printf 'E %d %d\n%s' "$events_at" "${#piece}" "$piece"
+    printf 'E %d %d\n%s' "$events_at" "${#piece}" "$piece" || exit 1
     events_at=$((events_at + ${#piece}))
 }
 
@@ -87,5 +87,5 @@ while :; do
         end_if_done
     done
     end_if_gone
-    printf 'B 0 0\n'
+    printf 'B 0 0\n' || exit 1
 done

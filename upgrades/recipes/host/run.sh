@@ -128,7 +128,8 @@ await_version() { # $1 judges what was read; a restarted site is given time to a
     [ -n "$version" ] && "$1" "$version"
 }
 
-seal() {
+seal() { # whoever reads the result may begin the site's next upgrade
+    exec 9>&-
     printf '%s\n' "$*" >result.new
     mv -f result.new result
     exit 0

@@ -1,0 +1,152 @@
+"""A real OpenSSH server on the loopback, with keys of its own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+PRIVILEGE_SEPARATION = Path("/run/sshd")
+
+
+class SshServer:
+    """Everything lies in one folder, also the home of the account, which is the one that runs the tests."""
+
+    def __init__(self, folder: Path, options: tuple[str, ...] = (), key_type: str = "ed25519") -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.home.mkdir(parents=True)
+        self.port = _free_port()
+        self.user = _account()
+        self.key_file = _make_key(folder / "user_key")
+        self._host_key_file = _make_key(folder / "host_key", key_type)
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def host_key(self) -> str:
+        return _public(self._host_key_file)
+
+    def start(self) -> None:
+        assert SSHD, "there is no sshd on this machine"
+        if os.geteuid() == 0:
+            PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
+        config = self.folder / "sshd_config"
+        config.write_text(self._config())
+        with (self.folder / "sshd.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [SSHD, "-D", "-e", "-f", str(config)], stdin=subprocess.DEVNULL, stderr=log
+            )
+        self._wait_until_it_listens()
+
+    def stop(self) -> None:
+        if self._process:
+            self.thaw()
+            for pid in [*self.sessions(), self._process.pid]:
+                _signal(pid, signal.SIGTERM)
+            self._process.wait(10)
+            self._process = None
+
+    def sessions(self) -> list[int]:
+        """The server's processes that each carry a connection, or a part of one."""
+        assert self._process
+        found, parents = [], [self._process.pid]
+        while parents:
+            parents = [child for parent in parents for child in _children(parent) if _command(child).startswith("sshd")]
+            found += parents
+        return found
+
+    def drop_connections(self) -> None:
+        for pid in self.sessions():
+            _signal(pid, signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Connections stay open and nothing answers any more."""
+        for pid in self.sessions():
+            _signal(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for pid in self.sessions():
+            _signal(pid, signal.SIGCONT)
+
+    def change_host_key(self, key_type: str = "ed25519") -> None:
+        """Acts from the next start on."""
+        self._host_key_file = _make_key(self.folder / f"host_key_{time.monotonic_ns()}", key_type)
+
+    def _config(self) -> str:
+        authorized = self.folder / "authorized_keys"
+        authorized.write_text(_public(self.key_file) + "\n")
+        return "\n".join(
+            [
+                *self._options,  # the first of two lines counts
+                "ListenAddress 127.0.0.1",
+                f"Port {self.port}",
+                f"HostKey {self._host_key_file}",
+                f"AuthorizedKeysFile {authorized}",
+                f"PidFile {self.folder / 'sshd.pid'}",
+                f"SetEnv HOME={self.home}",
+                "StrictModes no",
+                "PasswordAuthentication no",
+                "KbdInteractiveAuthentication no",
+                "UsePAM no",
+                "UseDNS no",
+                "PermitRootLogin prohibit-password",
+                "MaxStartups 200",
+                "",
+            ]
+        )
+
+    def _wait_until_it_listens(self) -> None:
+        assert self._process
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            assert self._process.poll() is None, (self.folder / "sshd.log").read_text()
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise TimeoutError("sshd does not listen")
+
+
+def _account() -> str:
+    return subprocess.run(["id", "-un"], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _make_key(path: Path, key_type: str = "ed25519") -> Path:
+    subprocess.run(["ssh-keygen", "-q", "-t", key_type, "-N", "", "-C", "", "-f", str(path)], check=True)
+    return path
+
+
+def _public(key_file: Path) -> str:
+    return " ".join(Path(f"{key_file}.pub").read_text().split()[:2])
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text()
+    except OSError:
+        return ""
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return

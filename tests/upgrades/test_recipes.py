@@ -1,0 +1,420 @@
+"""Recipes, their bundle, the journal and the verdict: all without a shell."""
+
+import io
+import re
+import tarfile
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from upgrades.exceptions import RecipeInvalid
+from upgrades.recipes.bundle import build_bundle
+from upgrades.recipes.commands import host_command, lines, value_lines
+from upgrades.recipes.journal import (
+    Event,
+    Journal,
+    StepEnded,
+    StepStarted,
+    Unreadable,
+    UpgradeBegun,
+    VersionMissing,
+    VersionRead,
+    WayBackBegun,
+    read_event,
+)
+from upgrades.recipes.recipe import FORWARD, Phase, load_recipe
+from upgrades.recipes.verdict import Detail, Ending, judge, same_version
+
+GOOD = """\
+title = "Ours"
+version = "version.sh"
+
+[[steps]]
+name = "stop"
+title = "Stop"
+phase = "change"
+run = "stop.sh"
+timeout = 60
+
+[[way_back]]
+name = "start"
+title = "Start again"
+undoes = "stop"
+run = "start.sh"
+timeout = 60
+"""
+SECOND = """
+[[steps]]
+name = "{name}"
+title = "Second"
+phase = "{phase}"
+run = "stop.sh"
+timeout = 60
+"""
+
+
+def write_recipe(folder: Path, text: str, name: str = "ours") -> Path:
+    (folder / name).mkdir()
+    (folder / name / "recipe.toml").write_text(text, encoding="utf-8")
+    for script in ("version.sh", "stop.sh", "start.sh"):
+        (folder / name / script).write_text("true\n")
+    return folder / name / "recipe.toml"
+
+
+def test_the_shipped_recipe_has_its_steps_in_order() -> None:
+    recipe = load_recipe("symlink")
+    assert [step.name for step in recipe.steps] == [
+        "check",
+        "verify-artifact",
+        "unpack",
+        "backup",
+        "migrate",
+        "switch",
+        "restart",
+        "health",
+        "read-version",
+        "prune",
+    ]
+    places = [FORWARD.index(step.phase) for step in recipe.steps]
+    assert places == sorted(places)
+    assert [step.undoes for step in recipe.way_back] == ["switch", "migrate", "restart", "unpack"]
+    assert {step.phase for step in recipe.way_back} == {Phase.BACK}
+
+
+def test_a_team_s_own_recipe_is_read_from_its_folder(tmp_path: Path) -> None:
+    write_recipe(tmp_path, GOOD)
+    recipe = load_recipe("ours", [tmp_path])
+    assert (recipe.name, recipe.title, recipe.version_program) == ("ours", "Ours", b"true\n")
+    assert [step.timeout for step in recipe.steps] == [60]
+
+
+def test_a_team_s_own_recipe_wins_over_the_shipped_one(tmp_path: Path) -> None:
+    write_recipe(tmp_path, GOOD, "symlink")
+    assert load_recipe("symlink", [tmp_path]).title == "Ours"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('title = "Ours"', "", "title: a text is needed"),
+        ('title = "Ours"', 'title = "Ours"\nauthor = "me"', "author: unknown key"),
+        ('title = "Ours"', "title = [", "Invalid"),
+        ('phase = "change"', 'phase = "deploy"', "steps[1].phase: “deploy” is none of check, prepare"),
+        ('phase = "change"', 'phase = "back"', "steps[1].phase: “back” is none of"),
+        ('phase = "change"', 'phase = "change"\nretries = 3', "steps[1].retries: unknown key"),
+        ('run = "stop.sh"', 'run = "halt.sh"', "steps[1].run: there is no file halt.sh beside it"),
+        ('run = "stop.sh"', 'run = "../stop.sh"', "steps[1].run: “../stop.sh” is no name of a script"),
+        ('version = "version.sh"', 'version = "v.sh"', "version: there is no file v.sh beside it"),
+        ('run = "stop.sh"\ntimeout = 60', 'run = "stop.sh"\ntimeout = 0', "steps[1].timeout: whole seconds"),
+        (
+            'run = "stop.sh"\ntimeout = 60',
+            'run = "stop.sh"\ntimeout = true',
+            "steps[1].timeout: whole seconds",
+        ),
+        ('run = "stop.sh"\ntimeout = 60', 'run = "stop.sh"', "steps[1].timeout: whole seconds"),
+        ('name = "stop"', 'name = "Stop it"', "steps[1].name: “Stop it”"),
+        ('undoes = "stop"', 'undoes = "halt"', "way_back[1].undoes: there is no step “halt”"),
+        ('name = "start"', 'name = "stop"', "name: “stop” is used 2 times"),
+        ("[[way_back]]", "[way_back]", "way_back: written as [[way_back]] tables"),
+        (
+            "[[way_back]]",
+            SECOND.format(name="stop", phase="change") + "[[way_back]]",
+            "“stop” is used 2 times",
+        ),
+        (
+            "[[way_back]]",
+            SECOND.format(name="look", phase="check") + "[[way_back]]",
+            "steps: “look” (check) comes after “stop” (change)",
+        ),
+    ],
+)
+def test_an_invalid_recipe_names_the_file_and_the_key(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    assert old in GOOD
+    path = write_recipe(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(RecipeInvalid) as caught:
+        load_recipe("ours", [tmp_path])
+    assert str(caught.value).startswith(f"{path}: ")
+    assert complaint in str(caught.value)
+
+
+def test_a_recipe_needs_a_step(tmp_path: Path) -> None:
+    write_recipe(tmp_path, GOOD.partition("[[")[0])
+    with pytest.raises(RecipeInvalid, match="steps: a recipe has at least one step"):
+        load_recipe("ours", [tmp_path])
+
+
+def test_windows_line_ends_are_refused(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, GOOD)
+    (path.parent / "stop.sh").write_bytes(b"true\r\n")
+    with pytest.raises(RecipeInvalid, match=r"stop\.sh has Windows line ends"):
+        load_recipe("ours", [tmp_path])
+
+
+@pytest.mark.parametrize("name", ["nowhere", "../symlink", "", "host"])
+def test_an_unknown_recipe_is_said_to_be_unknown(name: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeInvalid, match=f"“{name}”"):
+        load_recipe(name, [tmp_path])
+
+
+def test_a_bundle_holds_the_plan_the_values_and_every_script() -> None:
+    recipe = load_recipe("symlink")
+    bundle = build_bundle(recipe, {"SITE": "Ä ' $x", "HOST": ""})
+    with tarfile.open(fileobj=io.BytesIO(bundle)) as tar:
+        files = {entry.name: _content(tar, entry) for entry in tar}
+    assert files["env"] == "HOST=\nSITE=Ä ' $x\n".encode()
+    assert files["plan"].decode().splitlines()[5] == "change 6 switch 60 switch.sh -"
+    assert files["plan"].decode().splitlines()[10] == "back 1 switch-back 60 switch-back.sh switch"
+    assert {"run.sh", "compare.sh", "version.sh", "steps/hook.sh", "steps/unpack.sh"} <= set(files)
+
+
+def _content(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(entry)
+    assert file
+    return file.read()
+
+
+DOCS = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+
+
+def test_the_recipe_in_the_documentation_is_one(tmp_path: Path) -> None:
+    [example] = re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL)
+    write_recipe(tmp_path, example)
+    assert [step.undoes for step in load_recipe("ours", [tmp_path]).way_back] == ["stop"]
+
+
+def test_the_documentation_tells_each_step_of_the_shipped_recipe() -> None:
+    told = re.findall(r"^\| ([a-z-]+) \| ([a-z]+) \| ", DOCS, re.MULTILINE)
+    assert told == [("step", "phase"), *((step.name, step.phase) for step in load_recipe("symlink").steps)]
+
+
+def test_the_same_upgrade_gives_the_same_bundle() -> None:
+    recipe = load_recipe("symlink")
+    assert build_bundle(recipe, {"A": "1", "B": "2"}) == build_bundle(recipe, {"B": "2", "A": "1"})
+
+
+@pytest.mark.parametrize("value", ["one\ntwo", "nul\0"])
+def test_a_value_of_several_lines_is_refused_by_name(value: str) -> None:
+    with pytest.raises(ValueError, match="BACKUP_COMMAND has a line end or a NUL in it"):
+        build_bundle(load_recipe("symlink"), {"BACKUP_COMMAND": value})
+    with pytest.raises(ValueError, match="line end"):
+        lines(value)
+
+
+@pytest.mark.parametrize("name", ["path", "A B", "A=B", "", "1A", "A\n"])
+def test_a_value_has_a_plain_name(name: str) -> None:
+    with pytest.raises(ValueError, match="is no name of a value"):
+        value_lines({name: "x"})
+
+
+def test_host_commands_are_constant_texts() -> None:
+    for name in ("launch", "follow", "inspect", "version", "receive"):
+        assert host_command(name).startswith("sh -c '#!/bin/sh\n")
+        assert len(host_command(name)) < 10_000
+
+
+AT = "1795469913.25"
+WHEN = datetime(2026, 11, 23, 21, 38, 33, 250_000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("line", "event"),
+    [
+        ("upgrade 7 1.0 5.0.0-beta.2 5.0b2", UpgradeBegun(WHEN, 7, "1.0", "5.0.0-beta.2", "5.0b2")),
+        ("upgrade 7 - 1.1 -", UpgradeBegun(WHEN, 7, "", "1.1", "")),
+        ("start change 5 migrate 254", StepStarted(WHEN, Phase.CHANGE, 5, "migrate", 254)),
+        ("end change 5 migrate 0 305", StepEnded(WHEN, Phase.CHANGE, 5, "migrate", 0, 305, False)),
+        ("end back 1 undo 124 9 timed-out", StepEnded(WHEN, Phase.BACK, 1, "undo", 124, 9, True)),
+        ("version after it's v1.1  (ü) ", VersionRead(WHEN, "after", "it's v1.1  (ü)")),
+        ("no-version before cat: no such file", VersionMissing(WHEN, "before", "cat: no such file")),
+        ("no-version before", VersionMissing(WHEN, "before", "")),
+        ("way-back-begins", WayBackBegun(WHEN)),
+    ],
+)
+def test_each_event_is_read(line: str, event: Event) -> None:
+    assert read_event(f"{AT} {line}".encode()) == event
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"hello",
+        b"noon start change 5 migrate 254",
+        b"nan start change 5 migrate 254",
+        b"99999999999999999999 way-back-begins",
+        b"1.0 dance",
+        b"1.0 start change five migrate 254",
+        b"1.0 start lunch 5 migrate 254",
+        b"1.0 start change 5 migrate",
+        b"1.0 end change 5 migrate 0 305 slowly",
+        b"1.0 version later 1.0",
+        b"1.0 version after",
+        b"1.0 way-back-begins now",
+        b"\xff\xfe",
+    ],
+)
+def test_a_line_that_is_no_event_is_kept_as_such(line: bytes) -> None:
+    assert read_event(line) == Unreadable(line)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_break_the_journal(data: bytes) -> None:
+    assert len(Journal().feed(data)) == data.count(b"\n")
+
+
+@given(st.lists(st.integers(min_value=0, max_value=120), max_size=5))
+def test_pieces_of_any_size_give_the_same_events(cuts: list[int]) -> None:
+    story = f"{AT} start check 1 check 0\n{AT} end check 1 check 0 69\n{AT} version after 1.0\n{AT} way".encode()
+    places = [0, *sorted(min(cut, len(story)) for cut in cuts), len(story)]
+    journal = Journal()
+    events = [event for start, end in pairwise(places) for event in journal.feed(story[start:end])]
+    assert events == Journal().feed(story)
+    assert len(events) == 3
+
+
+def story(*told: str) -> list[Event]:
+    return Journal().feed("".join(f"{AT} {line}\n" for line in told).encode())
+
+
+BEGUN = "upgrade 7 1.0 1.1 -"
+PREPARED = [
+    "start check 1 check 0",
+    "end check 1 check 0 9",
+    "start prepare 2 unpack 9",
+    "end prepare 2 unpack 0 9",
+]
+CHANGED = ["start change 3 switch 9", "end change 3 switch 0 9"]
+SWITCH_FAILED = ["start change 3 switch 9", "end change 3 switch 1 9", "way-back-begins"]
+WENT_BACK = ["start back 1 switch-back 9", "end back 1 switch-back 0 9"]
+BACK_FAILED = ["start back 1 switch-back 9", "end back 1 switch-back 2 9"]
+OLD, NEW = "version after 1.0", "version after v1.1.0"
+
+
+@pytest.mark.parametrize(
+    ("told", "result", "ending", "detail", "failed_step"),
+    [
+        ([*PREPARED, *CHANGED, NEW], "completed", Ending.SUCCEEDED, Detail.NOTHING, None),
+        (
+            [*PREPARED, *CHANGED, NEW, "end finish 4 prune 3 9"],
+            "completed",
+            Ending.SUCCEEDED,
+            Detail.STEP_FAILED,
+            "prune",
+        ),
+        ([*PREPARED, *CHANGED, OLD], "completed", Ending.NEEDS_A_PERSON, Detail.OTHER_VERSION, None),
+        ([*PREPARED, *CHANGED], "completed", Ending.NEEDS_A_PERSON, Detail.OTHER_VERSION, None),
+        (["end check 1 check 1 9"], "failed check check", Ending.BLOCKED, Detail.STEP_FAILED, "check"),
+        (
+            ["end check 1 check 124 9 timed-out"],
+            "failed check check",
+            Ending.BLOCKED,
+            Detail.STEP_TIMED_OUT,
+            "check",
+        ),
+        (
+            ["end prepare 2 unpack 1 9", OLD],
+            "failed prepare unpack",
+            Ending.FAILED_CLEAN,
+            Detail.STEP_FAILED,
+            "unpack",
+        ),
+        (
+            ["end prepare 2 unpack 1 9", "no-version after x"],
+            "failed prepare unpack",
+            Ending.NEEDS_A_PERSON,
+            Detail.OLD_VERSION_NOT_BACK,
+            "unpack",
+        ),
+        (
+            [*PREPARED, *SWITCH_FAILED, *WENT_BACK, OLD],
+            "failed change switch",
+            Ending.ROLLED_BACK,
+            Detail.STEP_FAILED,
+            "switch",
+        ),
+        (
+            [*PREPARED, *SWITCH_FAILED, *WENT_BACK, NEW],
+            "failed change switch",
+            Ending.NEEDS_A_PERSON,
+            Detail.OLD_VERSION_NOT_BACK,
+            "switch",
+        ),
+        (
+            [*PREPARED, *SWITCH_FAILED, *BACK_FAILED, OLD],
+            "failed change switch",
+            Ending.NEEDS_A_PERSON,
+            Detail.WAY_BACK_FAILED,
+            "switch",
+        ),
+        (
+            [*PREPARED, *CHANGED, "version after 9", "way-back-begins", *WENT_BACK, OLD],
+            "failed verify -",
+            Ending.ROLLED_BACK,
+            Detail.OTHER_VERSION,
+            None,
+        ),
+        ([*PREPARED], None, Ending.FAILED_CLEAN, Detail.RUNNER_GONE, "unpack"),
+        ([], None, Ending.FAILED_CLEAN, Detail.RUNNER_GONE, None),
+        ([*PREPARED, "start change 3 switch 9"], None, Ending.NEEDS_A_PERSON, Detail.RUNNER_GONE, "switch"),
+        (
+            [*PREPARED, *SWITCH_FAILED, *WENT_BACK, OLD],
+            None,
+            Ending.NEEDS_A_PERSON,
+            Detail.RUNNER_GONE,
+            "switch-back",
+        ),
+        ([*PREPARED, *CHANGED, NEW], "", Ending.NEEDS_A_PERSON, Detail.RESULT_UNREADABLE, None),
+        (
+            [*PREPARED, *CHANGED, NEW],
+            "failed lunch soup",
+            Ending.NEEDS_A_PERSON,
+            Detail.RESULT_UNREADABLE,
+            None,
+        ),
+        ([], "already-there", Ending.NEEDS_A_PERSON, Detail.RESULT_UNREADABLE, None),
+    ],
+)
+def test_the_verdict_follows_from_the_story(
+    told: list[str], result: str | None, ending: Ending, detail: Detail, failed_step: str | None
+) -> None:
+    """U2, U5, U10"""
+    verdict = judge(story(BEGUN, "version before 1.0", *told), result)
+    assert (verdict.ending, verdict.detail, verdict.failed_step) == (ending, detail, failed_step)
+    assert verdict.version_before == "1.0"
+
+
+def test_a_site_that_was_there_before_is_already_there() -> None:
+    verdict = judge(story(BEGUN, "version before 1.1"), "already-there\n")
+    assert (verdict.ending, verdict.version_before) == (Ending.ALREADY_THERE, "1.1")
+
+
+def test_the_canonical_spelling_counts() -> None:
+    """U10"""
+    told = story("upgrade 7 1.0 5.0.0-beta.2 5.0b2", "version before 1.0", "version after 5.0b2")
+    assert judge(told, "completed").ending is Ending.SUCCEEDED
+
+
+def test_no_story_at_all_is_no_success() -> None:
+    assert judge([], "completed").ending is Ending.NEEDS_A_PERSON
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("1.0", "v1", True),
+        (" 4.2.107\n", "4.2.107", True),
+        ("V2.0.0", "2", True),
+        ("10", "1", False),
+        ("1.10", "1.1", False),
+        ("1.0.1", "1.1", False),
+        ("", "", False),
+        (None, None, False),
+        ("1.0", None, False),
+    ],
+)
+def test_versions_are_compared_as_on_the_host(one: str | None, other: str | None, same: bool) -> None:
+    assert same_version(one, other) is same
