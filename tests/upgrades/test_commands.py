@@ -34,7 +34,12 @@ def no_host_is_asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Instead of asking over SSH, tells when sites of unknown version would have been asked."""
     asked: list[str] = []
     monkeypatch.setattr("upgrades.management.commands.run_night.ask_unknown", lambda _connect: asked.append("unknown"))
+    monkeypatch.setattr("upgrades.tasks.ask_versions", lambda ids: asked.extend(slugs_of(ids)))
     return asked
+
+
+def slugs_of(ids: list[int]) -> list[str]:
+    return [one.slug for one in Instance.objects.filter(pk__in=ids)]
 
 
 @pytest.fixture
@@ -220,6 +225,21 @@ def test_upgrade_sites_takes_a_group(option: str, sites: set[str]) -> None:
     text_of("upgrade_sites", option)
 
     assert {row.instance.slug for row in Decision.objects.all()} == sites
+
+
+def test_p3_upgrade_sites_first_asks_those_of_unknown_version(
+    no_host_is_asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text_of("upgrade_sites", "--all")
+    assert no_host_is_asked == ["initech"]
+
+    def answered(ids: list[int]) -> None:
+        for one in Instance.objects.filter(pk__in=ids):
+            one.report("4.1", now=clock.now())
+
+    monkeypatch.setattr("upgrades.tasks.ask_versions", answered)
+    answer = json_of("upgrade_sites", "initech")
+    assert [one["site"] for one in answer["upgrades"]] == ["initech"]
 
 
 def test_upgrade_sites_waits_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

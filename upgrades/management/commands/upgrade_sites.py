@@ -9,6 +9,7 @@ from instances.services import sites_named
 from releasemgr.lib import clock
 from releasemgr.lib.actors import COMMAND
 from releasemgr.lib.commands import Answer, VerbCommand
+from upgrades import tasks
 from upgrades.exceptions import UpgradeError
 from upgrades.management.shapes import run_shape, run_text
 from upgrades.management.waiting import wait_and_tell
@@ -32,6 +33,7 @@ class Command(VerbCommand):
 
     def answer(self, **options: Any) -> Answer:
         sites = _chosen(options["sites"], options["group"])
+        tasks.ask_versions([site.pk for site in sites if site.reported_key is None])  # P3
         run = start_upgrades(sites, actor=COMMAND, now=clock.now(), reason=options["reason"])
         if options["wait"]:
             wait_and_tell(run, self.stderr)
