@@ -5,6 +5,10 @@ class InstanceError(Exception):
     """Its text says what was refused and why."""
 
 
+class UnknownSite(InstanceError):
+    """No site has this name."""
+
+
 class TargetRefused(InstanceError):
     """The build is withdrawn, quarantined or not smoke tested (R3, R9, T2)."""
 

@@ -1,5 +1,6 @@
 """The verbs for sites and hosts. Pages, commands and the night call these and nothing else."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -7,7 +8,7 @@ from django.db.models import Q
 
 from builds.models import Build
 from instances.choices import Kind
-from instances.exceptions import DowngradeRefused, HostKeyMismatch, TargetRefused
+from instances.exceptions import DowngradeRefused, HostKeyMismatch, TargetRefused, UnknownSite
 from instances.models import Host, Instance, Target, TargetChange
 from releasemgr.lib.actors import Actor
 
@@ -17,6 +18,20 @@ DEFAULT_CHANNEL = {Kind.LIVE: "release", Kind.TEST: "beta"}
 def default_target(kind: Kind) -> Target:
     """What a new site follows unless said otherwise (T1)."""
     return Target(channel=DEFAULT_CHANNEL[kind])
+
+
+def site_named(slug: str) -> Instance:
+    """Raises UnknownSite."""
+    return sites_named([slug])[0]
+
+
+def sites_named(slugs: Sequence[str]) -> list[Instance]:
+    """Each once, ordered by name. Raises UnknownSite, which names every one that is not there."""
+    found = list(Instance.objects.for_list().filter(slug__in=slugs))
+    missing = sorted(set(slugs) - {site.slug for site in found})
+    if missing:
+        raise UnknownSite(f"No site is named {', '.join(missing)}.")
+    return found
 
 
 def check_target(instance: Instance, target: Target) -> None:

@@ -8,11 +8,15 @@ import pytest
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand
 
+from releasemgr.lib.commands import VerbCommand
 from releasemgr.lib.env import Env
 
 BASE = Path(__file__).parent.parent
+APPS = ("builds", "instances", "upgrades")
 CONFIGURE = (BASE / "docs" / "configure.md").read_text()
 INSTALL = (BASE / "docs" / "install.md").read_text()
+COMMANDS = (BASE / "docs" / "commands.md").read_text()
+IMPORT = (BASE / "docs" / "import.md").read_text()
 READERS = {name for name in vars(Env) if not name.startswith("_")} | {"get"}
 
 
@@ -47,7 +51,7 @@ def test_the_install_page_uses_settings_that_exist() -> None:
     assert used <= settings_explained()
 
 
-@pytest.mark.parametrize("page", [CONFIGURE, INSTALL])
+@pytest.mark.parametrize("page", [CONFIGURE, INSTALL, COMMANDS, IMPORT])
 def test_every_command_named_exists(page: str) -> None:
     named = set(re.findall(r"manage\.py ([a-z_]+)", page))
     assert named
@@ -60,3 +64,16 @@ def test_the_options_of_serve_are_explained() -> None:
     own = {option for option in parser._option_string_actions if option.startswith("--")} - common
     explained = set(re.findall(r"`(--[a-z-]+)`", INSTALL))
     assert own == explained
+
+
+def test_every_verb_is_explained_with_each_of_its_options() -> None:
+    lines = dict(re.findall(r"^\| `manage\.py (\w+) ?(.*?)` \|", COMMANDS, re.MULTILINE))
+    verbs = {name: load_command_class(app, name) for name, app in get_commands().items() if app in APPS}
+    verbs = {name: command for name, command in verbs.items() if isinstance(command, VerbCommand)}
+    assert set(lines) == set(verbs)
+    for name, command in verbs.items():
+        parser = command.create_parser("manage.py", name)
+        common = set(BaseCommand().create_parser("", "")._option_string_actions) - {"--version"}
+        own = {option for option in parser._option_string_actions if option.startswith("--")} - common - {"--json"}
+        written = set(re.findall(r"--[a-z]+", lines[name]))
+        assert written | {"--version"} == own | {"--version"}, name

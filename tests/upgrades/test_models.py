@@ -166,5 +166,5 @@ def test_u2_an_end_keeps_what_its_sentence_names() -> None:
 
     row = Upgrade.objects.get()
     assert (row.outcome, row.ended_at, row.status) == (Outcome.ROLLED_BACK, NOW, Outcome.ROLLED_BACK)
-    sentence = end_sentence(Outcome(row.outcome), EndCode(row.end_code), row.end_values)
+    sentence = end_sentence(Outcome.ROLLED_BACK, EndCode(row.end_code), row.end_values)
     assert sentence == "Failed at health. The site is up on 4.1 again."

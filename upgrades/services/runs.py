@@ -63,6 +63,23 @@ def open_night(night: Night, *, actor: Actor, now: datetime) -> Run | None:
     return run
 
 
+def night_by_hand(now: datetime) -> Night:
+    """The night that a person means who runs it now: the one that is on, else the next one, ahead of its time.
+
+    A night that had its run is not run again: it stays the one that is meant until it is over.
+    """
+    timetable = Schedule.objects.get().timetable
+    night = timetable.latest(now)
+    return night if night.covers(now) else timetable.next(now)
+
+
+def open_night_by_hand(*, actor: Actor, now: datetime) -> tuple[Run, bool]:
+    """The run of the night that is meant now, and whether this call made it. The night itself then makes none."""
+    night = night_by_hand(now)
+    run = open_night(night, actor=actor, now=now)
+    return run or Run.objects.get(date=night.date), run is not None
+
+
 def _claim_night(night: Night, *, actor: Actor, now: datetime) -> Run | None:
     """Waits for another who is claiming it at the same time; None where that one succeeds."""
     try:
