@@ -67,7 +67,11 @@ def artifact_dir(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(autouse=True)
 def plain_pages(settings: Settings) -> None:
-    """Static files by their plain names, since nothing has collected them, and hashing that is quick."""
+    """Static files by their plain names, since nothing has collected them, and hashing that is quick.
+
+    And nothing is kept from one test for the next.
+    """
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
