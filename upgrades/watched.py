@@ -12,12 +12,10 @@ from django.db.models.functions import Length
 from instances.services import note_version
 from upgrades.choices import EndCode, Outcome, StepState, UpgradeState
 from upgrades.first_error import first_error
-from upgrades.models import LogChunk, Step, Upgrade
+from upgrades.models import WAY_BACK_PLACE, LogChunk, Step, Upgrade
 from upgrades.recipes.journal import Event, Journal, StepEnded, StepStarted, VersionRead, WayBackBegun
 from upgrades.recipes.recipe import Phase, Recipe
 from upgrades.recipes.verdict import Detail, Ending, Verdict, judge
-
-WAY_BACK_PLACE = 1000  # the steps of the way back are numbered from here
 
 
 class Watched:
