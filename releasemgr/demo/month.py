@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.management import call_command
 
 from builds.choices import Smoke
 from builds.services import build_named, promote_build, register_build, report_smoke, withdraw_build
+from instances.fleet_import import import_fleet
 from instances.models import Instance, Target
 from instances.services import set_target
 from releasemgr.demo import artifacts, clocks, lifecycle
@@ -25,7 +25,7 @@ from releasemgr.demo.artifacts import Artifact
 from releasemgr.demo.fleet import UNREACHABLE_HOST, Places
 from releasemgr.demo.story import ACTS, FIRST_DAY, Act, Follow, Promote, WantDisk, Withdraw
 from releasemgr.lib import clock
-from releasemgr.lib.actors import Actor, Origin
+from releasemgr.lib.actors import IMPORT, Actor, Origin
 from upgrades.choices import GOOD
 from upgrades.models import Run, Upgrade
 from upgrades.night import Night, Timetable
@@ -87,7 +87,7 @@ class Month:
                 self._register(artifact, day)
         if day == FIRST_DAY:
             self._travel(day, time(10, 0))
-            call_command("import_fleet", str(self._places.fleet_file), verbosity=0)
+            import_fleet(self._places.fleet_file, actor=IMPORT, now=clock.now())
             self._ask_all()
         for at, act in ACTS.get(day, ()):
             self._travel(day, at)

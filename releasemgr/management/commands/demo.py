@@ -24,8 +24,7 @@ from releasemgr.lib.embedded.server import Server
 from releasemgr.management.commands import serve
 from upgrades.models import Run
 
-NEEDED = (("curl", "wget"), ("setsid",), ("flock",), ("timeout",), ("tar",), ("date",))
-"""On the hosts; of each group one is enough."""
+NEEDED = ("setsid", "flock", "timeout", "tar", "sha256sum", "date")  # on the hosts; python3 they are given
 OWN_DATABASE = "It holds data that no demo made, and they stay. Set DATABASE_URL to an empty database for the demo."
 
 
@@ -140,9 +139,9 @@ def quieten() -> None:
 
 
 def _refuse_lacking_programs() -> None:
-    for group in NEEDED:
-        if not any(shutil.which(name, path=SYSTEM_PATH) for name in group):
-            raise CommandError(f"The demo's hosts need {' or '.join(group)}, which this machine does not have.")
+    lacking = [name for name in NEEDED if not shutil.which(name, path=SYSTEM_PATH)]
+    if lacking:
+        raise CommandError(f"The demo's hosts need what this machine does not have: {', '.join(lacking)}.")
 
 
 @contextmanager
