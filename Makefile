@@ -4,7 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SHELL_SCRIPTS = $(shell find . \( -name .git -o -name .venv -o -name var -o -name node_modules \) -prune \
 	-o -type f -exec awk 'FNR == 1 && /^\#!.*sh$$/ { print FILENAME } { nextfile }' {} +)
-APART := ssh or browser or queue or demo
+SIDE_BY_SIDE := shell or ssh
+ALONE := browser or queue or demo
 
 .PHONY: help install demo serve test units lint types format lock
 
@@ -31,10 +32,11 @@ serve: install ## the dashboard and its workers (PORT=8000)
 test: install ## every test: units, PostgreSQL, real SSH, real browser
 	@sh tests/install_system_packages.sh
 	$(MAKE) --no-print-directory units
-	$(BIN)/pytest -m "$(APART)"
+	$(BIN)/pytest -n 2 -m "$(SIDE_BY_SIDE)"
+	$(BIN)/pytest -m "$(ALONE)"
 
 units: install ## the tests that need no server, browser or worker
-	$(BIN)/pytest -n 2 -m "not ($(APART))"
+	$(BIN)/pytest -n 2 -m "not ($(SIDE_BY_SIDE) or $(ALONE))"
 
 lint: install ## everything that reads the code without running it
 	$(BIN)/ruff check .

@@ -11,7 +11,9 @@ from django.utils.translation import gettext_lazy as _
 
 from releasemgr import __version__
 from releasemgr.choices import Theme
+from releasemgr.lib import clock
 from releasemgr.models import Profile, profile_of
+from releasemgr.pages.shell import Badge, News, news
 
 
 class Section(NamedTuple):
@@ -29,6 +31,7 @@ class Entry(NamedTuple):
     icon: str
     url: str
     current: bool
+    badge: Badge | None
 
 
 SECTIONS = (
@@ -58,9 +61,17 @@ class Shell:
 
     @property
     def navigation(self) -> list[Entry]:
+        badges = self.news.badges if self.news else {}
         return [
-            Entry(key, label, icon, self.root + paths[0], self._shows(paths)) for key, label, icon, paths in SECTIONS
+            Entry(key, label, icon, self.root + paths[0], self._shows(paths), badges.get(key))
+            for key, label, icon, paths in SECTIONS
         ]
+
+    @cached_property
+    def news(self) -> News | None:
+        """None for whoever may not see the fleet."""
+        user = getattr(self.request, "user", None)
+        return news(clock.now()) if user and user.has_perm("upgrades.view_run") else None
 
     def _shows(self, paths: tuple[str, ...]) -> bool:
         here = self.request.path.removeprefix(self.root)

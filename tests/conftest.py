@@ -15,7 +15,7 @@ IN_CI = os.environ.get("CI") == "true"
 SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 NEEDS = {"browser": CHROMIUMS, "ssh": ("sshd",)}
-MAY_USE_SOCKETS = ("ssh", "browser", "queue", "demo")
+MAY_USE_SOCKETS = ("shell", "ssh", "browser", "queue", "demo")
 
 
 def found(programs: tuple[str, ...]) -> str | None:
@@ -67,7 +67,11 @@ def artifact_dir(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(autouse=True)
 def plain_pages(settings: Settings) -> None:
-    """Static files by their plain names, since nothing has collected them, and hashing that is quick."""
+    """Static files by their plain names, since nothing has collected them, and hashing that is quick.
+
+    And nothing is kept from one test for the next.
+    """
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

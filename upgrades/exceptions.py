@@ -13,6 +13,10 @@ class NothingToUpgrade(UpgradeError):
     """A manual run was asked for no site at all."""
 
 
+class PlanChanged(UpgradeError):
+    """The plan is not the one that the person confirmed; nothing was started."""
+
+
 class ReasonMissing(UpgradeError):
     """Unlocking a site needs a reason."""
 

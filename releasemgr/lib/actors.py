@@ -25,6 +25,13 @@ class Actor:
     user: "User | None" = None
 
 
+def name_of(user: "User | None", origin: str) -> str:
+    """Who did it, for the screen: the person's name, else where it came from."""
+    if user is None:
+        return str(Origin(origin).label)
+    return user.get_full_name() or user.get_username()
+
+
 COMMAND = Actor(Origin.COMMAND)
 IMPORT = Actor(Origin.IMPORT)
 AUTOMATIC = Actor(Origin.AUTOMATIC)

@@ -17,7 +17,7 @@ from releasemgr.demo.fleet import ADDRESS, HOSTS, USER, Places
 from tests.demo.conftest import quiet
 from tests.demo.waiting import until
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = pytest.mark.shell
 HOST = "app-yyz-01"
 Connect = Callable[..., paramiko.SSHClient]
 

@@ -7,7 +7,7 @@ from releasemgr.demo import installation, lifecycle, processes
 from releasemgr.demo.fleet import ADDRESS, HOSTS, SITES, UNREACHABLE_HOST, Places
 from tests.demo.conftest import quiet
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = pytest.mark.shell
 
 
 def everyone(places: Places) -> dict[str, processes.Process | None]:

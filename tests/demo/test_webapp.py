@@ -15,7 +15,7 @@ import pytest
 from releasemgr.demo import artifacts, hosts, installation, processes
 from releasemgr.demo.fleet import ADDRESS, PLUGIN_SITE, SITES, USER, Places, Site
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = pytest.mark.shell
 Named = Callable[[str], Site]
 
 

@@ -12,18 +12,24 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
 import pytest_django
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
 from django.db.utils import ConnectionHandler
 
 from releasemgr.lib.database import database_settings
 from releasemgr.lib.embedded import place as place_module
+from releasemgr.lib.embedded import programs
 from releasemgr.lib.embedded.base import DatabaseWrapper
 from releasemgr.lib.embedded.server import Server, postmaster, stop
 from releasemgr.lib.env import Env
+
+pytestmark = pytest.mark.shell
 
 BASE = Path(__file__).parent.parent.parent
 NewServer = Callable[..., Server]
@@ -286,8 +292,8 @@ def test_below_a_closed_folder_the_data_of_root_lies_elsewhere_and_nothing_is_op
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
     closed.chmod(0o755)
     assert place_module.place_of(server.var_dir).data_dir == server.place.data_dir
-    programs = next(server.place.home.glob("postgres-programs-*"))
-    assert os.readlink(f"/proc/{pid_of(server)}/exe").startswith(str(programs))
+    copied = next(server.place.home.glob("postgres-programs-*"))
+    assert os.readlink(f"/proc/{pid_of(server)}/exe").startswith(str(copied))
 
 
 @pytest.mark.root
@@ -336,6 +342,50 @@ def test_a_copied_checkout_has_a_server_of_its_own(new_server: NewServer, open_f
     assert ask(server, "SELECT count(*) FROM from_the_first") == 0
 
 
+@pytest.mark.parametrize("lookup", ["getpwnam", "getpwuid"])
+def test_a_machine_without_a_user_to_run_it_as_names_the_way_out(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch, lookup: str
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0 if lookup == "getpwnam" else 4_000_000)
+    monkeypatch.setattr(f"pwd.{lookup}", Mock(side_effect=KeyError))
+    with pytest.raises(ImproperlyConfigured, match="DATABASE_URL"):
+        Server(open_folder / "var").start()
+
+
+def test_a_machine_for_which_there_is_no_wheel_names_the_way_out(
+    new_server: NewServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "PACKAGE", "no_such_package")
+    with pytest.raises(ImproperlyConfigured, match="DATABASE_URL"):
+        new_server().start()
+
+
+def test_the_command_starts_shows_and_stops_it(
+    new_server: NewServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = new_server()
+    monkeypatch.setitem(settings.DATABASES["default"], "EMBEDDED_IN", server.var_dir)
+    said = []
+    for act in ("status", "start", "start", "status", "stop", "stop"):
+        call_command("database", act)
+        said.append(capsys.readouterr().out.partition(".")[0])
+    runs = [word for word in said[3].split() if word.isdigit()]
+    assert said == [
+        "It does not run; the next connection starts it",
+        "Started",
+        "It was already running",
+        f"It runs as process {runs[0]}",
+        "Stopped",
+        "It was not running",
+    ]
+
+
+def test_the_command_leaves_a_named_server_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(settings.DATABASES["default"], "EMBEDDED_IN", raising=False)
+    with pytest.raises(CommandError, match="DATABASE_URL"):
+        call_command("database", "stop")
+
+
 def test_importing_the_settings_and_the_models_starts_nothing(open_folder: Path) -> None:
     script = "import django; django.setup(); from django.db import connection; connection.vendor"
     environment = {**os.environ, "RELEASEMGR_VAR": str(open_folder / "var"), "DATABASE_URL": ""}
@@ -346,20 +396,20 @@ def test_importing_the_settings_and_the_models_starts_nothing(open_folder: Path)
 
 def test_a_named_server_is_used_as_it_is_and_the_embedded_one_left_alone(open_folder: Path) -> None:
     url = "postgresql://ops%40eu:p%2Fw%23@db.example:6432/re%20lease?sslmode=require&connect_timeout=3"
-    settings = database_settings(Env({"DATABASE_URL": url}), open_folder / "var")
-    assert settings["ENGINE"] == "django.db.backends.postgresql"
-    assert (settings["USER"], settings["PASSWORD"]) == ("ops@eu", "p/w#")
-    assert (settings["HOST"], settings["PORT"], settings["NAME"]) == ("db.example", "6432", "re lease")
-    assert settings["OPTIONS"]["sslmode"] == "require"
-    assert settings["OPTIONS"]["connect_timeout"] == "3"
-    assert settings["OPTIONS"]["keepalives_idle"] == "30"
-    assert (settings["CONN_MAX_AGE"], settings["CONN_HEALTH_CHECKS"]) == (60, True)
+    read = database_settings(Env({"DATABASE_URL": url}), open_folder / "var")
+    assert read["ENGINE"] == "django.db.backends.postgresql"
+    assert (read["USER"], read["PASSWORD"]) == ("ops@eu", "p/w#")
+    assert (read["HOST"], read["PORT"], read["NAME"]) == ("db.example", "6432", "re lease")
+    assert read["OPTIONS"]["sslmode"] == "require"
+    assert read["OPTIONS"]["connect_timeout"] == "3"
+    assert read["OPTIONS"]["keepalives_idle"] == "30"
+    assert (read["CONN_MAX_AGE"], read["CONN_HEALTH_CHECKS"]) == (60, True)
     assert not (open_folder / "var").exists()
 
 
 def test_a_socket_folder_can_be_named_as_host() -> None:
-    settings = database_settings(Env({"DATABASE_URL": "postgres://me@%2Frun%2FPg/db"}), Path("/x"))
-    assert settings["HOST"] == "/run/Pg"
+    read = database_settings(Env({"DATABASE_URL": "postgres://me@%2Frun%2FPg/db"}), Path("/x"))
+    assert read["HOST"] == "/run/Pg"
 
 
 @pytest.mark.parametrize(

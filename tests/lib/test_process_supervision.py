@@ -17,6 +17,8 @@ from releasemgr.lib import process_supervision, sessions
 from releasemgr.lib.process_supervision import Child, Program, Supervision, end_leftovers
 from releasemgr.management.commands.serve import only_one
 
+pytestmark = pytest.mark.shell
+
 BASE = Path(__file__).parent.parent.parent
 TELLER = """
 import os, signal, sys, time

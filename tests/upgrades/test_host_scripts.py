@@ -20,6 +20,8 @@ from upgrades.recipes.journal import StepEnded, Unreadable, UpgradeBegun, Versio
 from upgrades.recipes.recipe import SHIPPED, Phase, Recipe, Step, load_recipe
 from upgrades.recipes.verdict import Detail, Ending
 
+pytestmark = pytest.mark.shell
+
 ALL_STEPS = [
     "check",
     "verify-artifact",
@@ -520,7 +522,6 @@ def web_site(*statuses: int, body: bytes = b"") -> Iterator[str]:
         server.server_close()
 
 
-@pytest.mark.enable_socket
 def test_the_health_check_is_patient(any_shell_site: Site) -> None:
     site = any_shell_site
     with web_site(502, 200) as url:
@@ -539,7 +540,6 @@ def without(site: Site, *programs: str) -> bytes:
     return f"PATH={bin_folder}\nexport PATH\n".encode()
 
 
-@pytest.mark.enable_socket
 @pytest.mark.parametrize("missing", [("curl",), ("curl", "wget")])
 def test_the_health_check_works_without_curl_and_without_wget(site: Site, missing: tuple[str, ...]) -> None:
     head = without(site, *missing)
@@ -552,7 +552,6 @@ def test_the_health_check_works_without_curl_and_without_wget(site: Site, missin
     assert "503" in site.log()
 
 
-@pytest.mark.enable_socket
 def test_what_an_ill_site_says_of_itself_stands_in_the_log(site: Site) -> None:
     with web_site(500, body="plugin ‘legacy_reports’ cannot be imported\n".encode()) as url:
         site.values |= {"HEALTH_URL": url, "HEALTH_TIMEOUT": "1"}
@@ -560,7 +559,6 @@ def test_what_an_ill_site_says_of_itself_stands_in_the_log(site: Site) -> None:
     assert f"{url} answers: 500: plugin ‘legacy_reports’ cannot be imported\n" in site.log()
 
 
-@pytest.mark.enable_socket
 def test_the_version_is_read_from_the_site_s_page(site: Site) -> None:
     with web_site(200, body=b"v1.0.0\nsecond line\n") as url:
         site.values["VERSION_URL"] = url

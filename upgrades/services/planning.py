@@ -12,7 +12,7 @@ from instances.choices import Kind
 from instances.models import Instance, Target
 from upgrades.models import Run, Schedule, Upgrade
 from upgrades.night import Night
-from upgrades.plan import Decision, Facts, SiteFacts, plan
+from upgrades.plan import Decision, Facts, SiteFacts, fingerprint, plan
 
 
 def gather_facts(instances: Iterable[Instance] | None = None, *, starting: Upgrade | None = None) -> Facts:
@@ -124,6 +124,11 @@ class MovePreview:
         return [effect for effect in self.changed if not effect.after.upgrades]
 
     @property
+    def fingerprint(self) -> str:
+        """Of what changes, so that a form can carry what its reader saw."""
+        return fingerprint(effect.after for effect in self.changed)
+
+    @property
     def untouched(self) -> int:
         return len(self.effects) - len(self.changed)
 
@@ -136,9 +141,12 @@ class MovePreview:
         return sum(effect.after.upgrades for effect in self.effects)
 
 
-def preview_move(build: Build, to: Maturity, *, at: datetime) -> MovePreview:
-    """What the night that starts at `at` would do if the build were there. Changes nothing."""
-    facts = gather_facts()
+def preview_move(build: Build, to: Maturity, *, at: datetime, facts: Facts | None = None) -> MovePreview:
+    """What the night that starts at `at` would do if the build were there. Changes nothing.
+
+    `facts` are those of the whole fleet, if the caller has them: then it asks nothing.
+    """
+    facts = facts or gather_facts()
     moved = replace(facts.builds[build.pk], maturity=to)
     return _preview(facts, moved, to, at)
 

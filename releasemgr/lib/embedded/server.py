@@ -69,8 +69,8 @@ class Server:
             return place_of(self.var_dir)
         except LookupError:
             raise ImproperlyConfigured(
-                "The embedded PostgreSQL does not run as root, and this machine has no user postgres or"
-                " nobody to run it as. Set DATABASE_URL to a server."
+                "This machine has no user as whom the embedded PostgreSQL could run: it needs one with a name,"
+                " other than root. Set DATABASE_URL to a server."
             ) from None
 
     @property

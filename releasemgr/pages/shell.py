@@ -1,0 +1,92 @@
+"""What the shell around every page says of the fleet: the chips at the top, the counts in the navigation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.core.cache import cache
+from django.db.models import Q
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from instances.models import Host, Instance
+from upgrades.models import Run, Upgrade
+from upgrades.services.planning import plan_night
+
+KEY = "releasemgr.shell"
+FRESH_FOR_S = 15
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A count or a word beside an entry of the navigation. `bad` where someone should look."""
+
+    text: str
+    bad: bool = False
+
+
+@dataclass(frozen=True)
+class News:
+    """`badges` by the key of the navigation's entry."""
+
+    running: int
+    running_path: str
+    starts_at: datetime
+    upgrades: int
+    badges: Mapping[str, Badge]
+
+    @property
+    def running_words(self) -> str:
+        words = ngettext("%(n)d upgrade running", "%(n)d upgrades running", self.running)
+        return words % {"n": self.running}
+
+    @property
+    def tonight_words(self) -> str:
+        words = ngettext("Tonight %(time)s, %(n)d upgrade", "Tonight %(time)s, %(n)d upgrades", self.upgrades)
+        return words % {"time": f"{self.starts_at.astimezone(UTC):%H:%M}", "n": self.upgrades}
+
+
+def news(now: datetime) -> News:
+    """Up to 15 seconds old; else about ten queries, whatever the number of sites."""
+    known = cache.get(KEY)
+    if not isinstance(known, News):
+        known = _gathered(now)
+        cache.set(KEY, known, FRESH_FOR_S)
+    return known
+
+
+def _gathered(now: datetime) -> News:
+    night, decisions = plan_night(now)
+    begun = list(Upgrade.objects.begun().values_list("pk", "run_id"))
+    runs = {run for _number, run in begun}
+    return News(
+        running=len(begun),
+        running_path=_path_of(begun, runs),
+        starts_at=night.starts_at,
+        upgrades=sum(decision.upgrades for decision in decisions),
+        badges={key: badge for key, badge in _badges().items() if badge},
+    )
+
+
+def _path_of(begun: list[tuple[int, int]], runs: set[int]) -> str:
+    """The one upgrade, the one run, or all runs."""
+    if len(begun) == 1:
+        return f"upgrades/{begun[0][0]}/"
+    return f"runs/{runs.pop()}/" if len(runs) == 1 else "runs/"
+
+
+def _badges() -> dict[str, Badge | None]:
+    return {"s": Badge(str(Instance.objects.count())), "r": _runs_badge(), "h": _hosts_badge()}
+
+
+def _runs_badge() -> Badge | None:
+    stuck = Upgrade.objects.awaiting_a_person().count()
+    if stuck:
+        return Badge(ngettext("%(n)d needs a person", "%(n)d need a person", stuck) % {"n": stuck}, bad=True)
+    last = Run.objects.nightly().order_by("-date").first()
+    return Badge(_("missed"), bad=True) if last and last.missed else None
+
+
+def _hosts_badge() -> Badge | None:
+    asking = Host.objects.filter(Q(failing_since__isnull=False) | ~Q(offered_key="")).count()
+    return Badge(str(asking), bad=True) if asking else None
