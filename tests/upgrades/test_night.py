@@ -120,6 +120,14 @@ def test_p6_a_start_that_moves_past_its_end_takes_its_length_along(
     assert (night.starts_at, night.ends_at) == expected
 
 
+def test_p7_an_end_that_moves_forward_stops_where_the_next_night_starts() -> None:
+    nights = table("Europe/London", time(2, 5), time(1, 55))
+    night = nights.night(date(2026, 3, 28))
+
+    assert night.ends_at == utc(2026, 3, 29, 1, 5)
+    assert nights.night(date(2026, 3, 29)).starts_at == night.ends_at
+
+
 def test_p7_three_dark_nights_are_three() -> None:
     after, now = utc(2026, 3, 27, 2), utc(2026, 3, 30, 12)
 

@@ -150,6 +150,13 @@ def test_p2_the_first_reason_is_named(facts: SiteFacts, first: Code) -> None:
     assert decide_one(facts).code is first
 
 
+def test_t4_a_pin_to_what_runs_is_no_downgrade() -> None:
+    decision = decide_one(site(**PINNED, key="42", reported="4.2"))
+
+    assert [check.code for check in decision.checks if not check.passed] == [Code.UP_TO_DATE]
+    assert sentences.decision_sentence(decision) == "Pinned to 4.2 and runs it."
+
+
 def test_r9_a_site_that_runs_the_withdrawn_build_it_is_pinned_to_is_up_to_date_and_the_fault_is_kept() -> None:
     decision = decide_one(site(**PINNED, key="42", reported="4.2"), build(withdrawn=True))
 
