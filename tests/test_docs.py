@@ -15,6 +15,7 @@ BASE = Path(__file__).parent.parent
 APPS = ("builds", "instances", "upgrades")
 CONFIGURE = (BASE / "docs" / "configure.md").read_text()
 INSTALL = (BASE / "docs" / "install.md").read_text()
+COMMANDS = (BASE / "docs" / "commands.md").read_text()
 PAGES = [BASE / "README.md", *sorted((BASE / "docs").glob("*.md"))]
 READERS = {name for name in vars(Env) if not name.startswith("_")} | {"get"}
 
