@@ -17,6 +17,10 @@ class DowngradeRefused(TargetRefused):
     """The pin is older than the current version (T4)."""
 
 
+class TargetChanged(InstanceError):
+    """Someone else set the target after the caller looked (T7)."""
+
+
 class HostKeyMismatch(InstanceError):
     """The fingerprint that the person saw is not the one that the host offers now (U6)."""
 

@@ -12,9 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from builds.models import Build, Channel
 from builds.versions import key_of
-from instances.choices import Kind
+from instances.choices import HostState, Kind
 from instances.querysets import HostQuerySet, InstanceQuerySet
-from releasemgr.lib.actors import Origin
+from releasemgr.lib.actors import Origin, name_of
 
 one_line = RegexValidator(r"\A[^\x00-\x1f\x7f]*\Z", _("One line, without control characters."))
 absolute_path = RegexValidator(
@@ -83,6 +83,17 @@ class Host(models.Model):
     def key_trusted(self) -> bool:
         """Whether upgrades may run: a key is approved, and the host offers no other (U6)."""
         return bool(self.host_key) and not self.offered_key
+
+    @property
+    def state(self) -> HostState:
+        """What to tell of it first: a key that nobody approved stops more than a contact that failed."""
+        if not self.enabled:
+            return HostState.DISABLED
+        if not self.key_trusted:
+            return HostState.KEY_CHANGED if self.key_changed else HostState.KEY_NOT_APPROVED
+        if self.failing_since:
+            return HostState.NOT_ANSWERING
+        return HostState.ANSWERING if self.contacted_at else HostState.NOT_CONTACTED
 
 
 @dataclass(frozen=True)
@@ -188,6 +199,10 @@ class TargetChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.instance}: {self.to_channel_id or self.to_build}"
+
+    @property
+    def made_by(self) -> str:
+        return name_of(self.by, self.origin)
 
     @property
     def before(self) -> Target | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models import Q
 
+from builds.models import Build
 from instances.choices import Kind
 
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
     def for_list(self) -> InstanceQuerySet:
         """With all that a row on a page, or the plan, looks at."""
         return self.select_related("customer", "host", "target_build").order_by("slug")
+
+    def with_current_build(self) -> InstanceQuerySet:
+        """With `current_build`: the version of the build that a site reports, None where no build has it."""
+        build = Build.objects.filter(version_key=models.OuterRef("reported_key")).values("version")[:1]
+        return self.annotate(current_build=models.Subquery(build))
 
     def live(self) -> InstanceQuerySet:
         return self.filter(kind=Kind.LIVE)
@@ -47,7 +53,11 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
 
 class HostQuerySet(models.QuerySet["Host"]):
     def for_list(self) -> HostQuerySet:
-        return self.annotate(site_count=models.Count("instances")).order_by("name")
+        """With how many sites of each kind it carries."""
+        return self.annotate(
+            live_sites=models.Count("instances", filter=Q(instances__kind=Kind.LIVE)),
+            test_sites=models.Count("instances", filter=Q(instances__kind=Kind.TEST)),
+        ).order_by("name")
 
     def awaiting_approval(self) -> HostQuerySet:
         """Hosts that offer a key which nobody has approved (U6)."""

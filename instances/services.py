@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from builds.models import Build
 from instances.choices import Kind
-from instances.exceptions import DowngradeRefused, HostKeyMismatch, TargetRefused, UnknownSite
+from instances.exceptions import DowngradeRefused, HostKeyMismatch, TargetChanged, TargetRefused, UnknownSite
 from instances.models import Host, Instance, Target, TargetChange
 from releasemgr.lib.actors import Actor
 
@@ -56,16 +56,18 @@ def _check_pinnable(build: Build) -> None:
 
 
 def set_target(
-    instance: Instance, target: Target, *, actor: Actor, now: datetime, reason: str = ""
+    instance: Instance, target: Target, *, actor: Actor, now: datetime, reason: str = "", seen: int | None = None
 ) -> TargetChange | None:
     """Sets what a site should run and records it (T1). None where it is so already.
 
-    Raises TargetRefused or DowngradeRefused, and then changes nothing.
+    `seen` is the number of the last change that the person saw, 0 for none; None does not compare. Raises
+    TargetRefused, DowngradeRefused or TargetChanged, and then changes nothing.
     """
     with transaction.atomic():
         locked = Instance.objects.select_for_update(of=("self",)).select_related("target_build").get(pk=instance.pk)
         if locked.target == target:
             return None
+        _check_seen(locked, seen)
         target = _as_it_is_now(target)
         check_target(locked, target)
         change = record_target(locked, target, before=locked.target, actor=actor, now=now, reason=reason)
@@ -73,6 +75,12 @@ def set_target(
         locked.save(update_fields=["target_channel", "target_build"])
     instance.target_channel_id, instance.target_build = target.channel, target.build
     return change
+
+
+def _check_seen(locked: Instance, seen: int | None) -> None:
+    latest = locked.target_changes.values_list("pk", flat=True).first() or 0
+    if seen is not None and seen != latest:
+        raise TargetChanged(f"The target of {locked} was changed by someone else meanwhile. Nothing was saved.")
 
 
 def _as_it_is_now(target: Target) -> Target:

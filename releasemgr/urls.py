@@ -4,6 +4,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 
 from releasemgr import views
+from releasemgr.pages import hosts, site, sites, upgrade_now
 
 handler403 = "releasemgr.views.not_allowed"
 
@@ -13,5 +14,17 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("account/", views.account, name="account"),
     path("account/password/", views.ChangePassword.as_view(), name="change-password"),
     path("account/theme/", views.set_theme, name="set-theme"),
+    path("sites/", sites.sites, name="sites"),
+    path("sites.csv", sites.sites_csv, name="sites-csv"),
+    path("sites/<slug:slug>/", site.site, name="site"),
+    path("sites/<slug:slug>/target/", site.site_target, name="site-target"),
+    path("sites/<slug:slug>/history/", site.site_history, name="site-history"),
+    path("sites/<slug:slug>/ask/", site.site_ask, name="site-ask"),
+    path("customers/<slug:slug>/", sites.customer, name="customer"),
+    path("upgrades/now/", upgrade_now.upgrade_now, name="upgrade-now"),
+    path("hosts/", hosts.hosts, name="hosts"),
+    path("hosts/<slug:name>/", hosts.host, name="host"),
+    path("hosts/<slug:name>/key/", hosts.host_key, name="host-key"),
+    path("hosts/<slug:name>/scan/", hosts.host_scan, name="host-scan"),
     path("", include("upgrades.urls")),
 ]

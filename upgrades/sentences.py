@@ -72,6 +72,20 @@ def short_sentence(decision: Decision) -> str:
     return str(LOOKS[decision.code].label)
 
 
+def preview_sentences(before: Decision, after: Decision) -> tuple[str, str]:
+    """What the night does to a site after a change of its target, and a second sentence: why, or beside what (T3)."""
+    other = before.to.version if before.upgrades and before.to else ""
+    if not (after.upgrades and after.to):
+        words = _("nothing happens tonight, instead of an upgrade to %s.") if other else _("nothing happens tonight.")
+        return words % other if other else words, decision_sentence(after)
+    versions = {"from": after.site.reported, "to": after.to.version, "other": other}
+    if other and other != after.to.version:
+        words = _("tonight this site upgrades from %(from)s to %(to)s, instead of to %(other)s.")
+    else:
+        words = _("tonight this site upgrades from %(from)s to %(to)s.")
+    return words % versions, _("Nothing happens before the night.")
+
+
 def check_sentence(check: Check) -> str:
     """What one rule says of the site: a line of the page Why."""
     return rule_sentence(check.rule, check.code, check.values)

@@ -15,7 +15,7 @@ class Table(django_tables2.Table):  # type: ignore[misc] # the library is not ty
     """
 
     caption: ClassVar[Any] = ""
-    region: ClassVar[str] = ""
+    region: str = ""
 
 
 class SelectColumn(django_tables2.Column):  # type: ignore[misc] # the library is not typed

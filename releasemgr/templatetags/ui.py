@@ -32,9 +32,14 @@ NOTE_ICONS = {
 class Look(Protocol):
     """A member of a StateChoices, or anything that looks like one."""
 
-    label: Any
-    colour: str
-    icon: str
+    @property
+    def label(self) -> Any: ...
+
+    @property
+    def colour(self) -> str: ...
+
+    @property
+    def icon(self) -> str: ...
 
 
 @register.simple_tag

@@ -11,7 +11,7 @@ from builds.maturity import Maturity
 from builds.models import Build
 from builds.services import withdraw_build
 from instances.choices import Kind
-from instances.exceptions import DowngradeRefused, TargetRefused
+from instances.exceptions import DowngradeRefused, TargetChanged, TargetRefused
 from instances.models import Instance, Target, TargetChange
 from instances.services import default_target, set_target
 from releasemgr.lib.actors import COMMAND, Actor, Origin
@@ -139,3 +139,16 @@ def test_t5_following_a_channel_whose_build_is_older_is_allowed() -> None:
     make_build("4.1", maturity=Maturity.STABLE)
 
     assert set_target(make_instance(runs="4.2"), Target(channel="stable"), actor=COMMAND, now=NOW)
+
+
+def test_t7_a_change_over_one_that_the_caller_has_not_seen_is_refused() -> None:
+    instance = make_instance(target_channel_id="release")
+    first = set_target(instance, Target(channel="beta"), actor=COMMAND, now=NOW, seen=0)
+    assert first
+
+    with pytest.raises(TargetChanged, match="by someone else meanwhile"):
+        set_target(instance, Target(channel="alpha"), actor=COMMAND, now=NOW, seen=0)
+
+    assert TargetChange.objects.get() == first
+    assert stored(instance).target == Target(channel="beta")
+    assert set_target(instance, Target(channel="alpha"), actor=COMMAND, now=NOW, seen=first.pk)

@@ -12,9 +12,9 @@ from releasemgr.lib.actors import AUTOMATIC, COMMAND, Origin
 from tests.factories import NOW, make_build, make_instance, make_run, make_upgrade
 from tests.together import run_together
 from upgrades.choices import EndCode, Outcome, RunKind, RunState, UpgradeState
-from upgrades.exceptions import NothingToUpgrade
+from upgrades.exceptions import NothingToUpgrade, PlanChanged
 from upgrades.models import Decision, Run, Schedule, Upgrade
-from upgrades.plan import Code, plan
+from upgrades.plan import Code, fingerprint, plan
 from upgrades.services.planning import gather_facts
 from upgrades.services.runs import (
     close_overdue_runs,
@@ -230,6 +230,19 @@ def test_a_manual_run_upgrades_the_chosen_sites_now_and_is_its_own_kind() -> Non
     assert [upgrade.instance.slug for upgrade in run.upgrades.all()] == ["chosen"]
     assert [decision.code for decision in run.decisions.all()] == [Code.UPGRADE, Code.UP_TO_DATE]
     assert OrmQ.objects.exists()
+
+
+def test_p1_a_manual_run_of_a_plan_that_nobody_saw_starts_nothing() -> None:
+    fleet()
+    site = make_instance("chosen", runs="4.1")
+    seen = fingerprint(plan(gather_facts([site]), NOW))
+    make_build("4.3", maturity=Maturity.STABLE)
+
+    with pytest.raises(PlanChanged):
+        start_upgrades([site], actor=COMMAND, now=NOW, seen=seen)
+
+    assert not Run.objects.exists()
+    assert not OrmQ.objects.exists()
 
 
 def test_a_manual_run_of_no_site_is_refused() -> None:

@@ -9,10 +9,10 @@ from instances.models import Instance
 from releasemgr.lib import queue
 from releasemgr.lib.actors import AUTOMATIC, Actor
 from upgrades.choices import EndCode, Outcome, RunKind, UpgradeState
-from upgrades.exceptions import NothingToUpgrade, UpgradeChanged
+from upgrades.exceptions import NothingToUpgrade, PlanChanged, UpgradeChanged
 from upgrades.models import Decision, Run, Schedule, Upgrade
 from upgrades.night import Night
-from upgrades.plan import Check, plan
+from upgrades.plan import Check, fingerprint, plan
 from upgrades.plan import Decision as Planned
 from upgrades.services import slots
 from upgrades.services.planning import gather_facts
@@ -108,16 +108,25 @@ def record_missed_nights(now: datetime) -> list[Run]:
     return Run.objects.bulk_create(missed, ignore_conflicts=True)
 
 
-def start_upgrades(instances: Sequence[Instance], *, actor: Actor, now: datetime, reason: str = "") -> Run:
-    """Upgrades these sites now, as their targets say (T9). Raises NothingToUpgrade for no site at all."""
+def start_upgrades(
+    instances: Sequence[Instance], *, actor: Actor, now: datetime, reason: str = "", seen: str | None = None
+) -> Run:
+    """Upgrades these sites now, as their targets say (T9).
+
+    `seen` is the fingerprint of the plan that the person confirmed; None does not compare. Raises
+    NothingToUpgrade for no site at all, and PlanChanged.
+    """
     if not instances:
         raise NothingToUpgrade("No site was chosen. Choose at least one.")
     with transaction.atomic():
+        planned = plan(gather_facts(instances), now)
+        if seen is not None and seen != fingerprint(planned):
+            raise PlanChanged("The plan changed since it was shown. Nothing was started.")
         run = Run.objects.create(
             kind=RunKind.MANUAL, starts_at=now, ends_at=now + MANUAL_RUN_LASTS, origin=actor.origin,
             requested_by=actor.user, reason=reason.strip(),
         )  # fmt: skip
-        _plan_run(run, plan(gather_facts(instances), now), now)
+        _plan_run(run, planned, now)
     return run
 
 

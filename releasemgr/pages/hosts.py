@@ -1,0 +1,198 @@
+"""Hosts: how each stands, its sites, and the approval of its key (U6)."""
+
+from collections import Counter
+from typing import Any
+
+import django_tables2
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_POST, require_safe
+from django_tables2 import RequestConfig
+
+from instances.choices import NEEDS_A_LOOK, HostState
+from instances.exceptions import HostKeyMismatch
+from instances.models import Host, Instance
+from instances.services import approve_host_key
+from releasemgr.lib import clock, queue, words
+from releasemgr.lib.actors import Actor, Origin
+from releasemgr.lib.components import ViewLink
+from releasemgr.lib.permission import needs, person
+from releasemgr.lib.tables import Table
+from releasemgr.pages.site_table import SiteTable
+from releasemgr.pages.tonight_plan import plan_of_tonight
+from releasemgr.roles import roles_with
+from releasemgr.templatetags import ui
+from upgrades.contact import fingerprint
+
+APPROVE = "instances.approve_host_key"
+PER_PAGE = 50
+
+
+class HostTable(Table):
+    """`upgrades` is how many each host has tonight, by its name. Needs for_list()."""
+
+    caption = gettext_lazy("Hosts")
+    region = "hosts"
+
+    name = django_tables2.Column(gettext_lazy("Host"), attrs={"td": {"class": "l1"}})
+    address = django_tables2.Column(
+        gettext_lazy("Address"), orderable=False, attrs={"td": {"class": "muted nowrap hide-sm"}}
+    )
+    state = django_tables2.Column(gettext_lazy("State"), orderable=False, attrs={"td": {"class": "full"}})
+    contacted_at = django_tables2.Column(
+        gettext_lazy("Last contact"), empty_values=(), attrs={"td": {"class": "muted nowrap hide-sm"}}
+    )
+    live_sites = django_tables2.Column(
+        gettext_lazy("Live"), attrs={"th": {"class": "num"}, "td": {"class": "num hide-sm"}}
+    )
+    test_sites = django_tables2.Column(
+        gettext_lazy("Test"), attrs={"th": {"class": "num"}, "td": {"class": "num hide-sm"}}
+    )
+    tonight = django_tables2.Column(
+        gettext_lazy("Upgrades tonight"), empty_values=(), orderable=False,
+        attrs={"th": {"class": "num"}, "td": {"class": "num hide-sm"}},
+    )  # fmt: skip
+    max_parallel = django_tables2.Column(
+        gettext_lazy("At once"), attrs={"th": {"class": "num"}, "td": {"class": "num muted hide-sm"}}
+    )
+
+    class Meta:
+        order_by = "name"
+
+    def __init__(self, data: Any, upgrades: Counter[str], **options: Any) -> None:
+        self.upgrades = upgrades
+        super().__init__(data, **options)
+
+    def render_name(self, record: Host) -> SafeString:
+        return format_html('<a class="site" href="{}">{}</a>', record.get_absolute_url(), record.name)
+
+    def render_address(self, record: Host) -> str:
+        return f"{record.address}:{record.port}"
+
+    def render_state(self, record: Host) -> SafeString:
+        return state_cell(record)
+
+    def render_contacted_at(self, record: Host) -> SafeString:
+        return ui.when(record.contacted_at, empty=_("never"))
+
+    def render_live_sites(self, value: int) -> SafeString:
+        return _number(value)
+
+    def render_test_sites(self, value: int) -> SafeString:
+        return _number(value)
+
+    def render_tonight(self, record: Host) -> SafeString:
+        number = self.upgrades[record.name]
+        return format_html('<b class="strong">{}</b>', number) if number else _number(0)
+
+
+def _number(value: int) -> SafeString:
+    return format_html("{}" if value else '<span class="muted">{}</span>', value)
+
+
+def state_cell(host: Host) -> SafeString:
+    """The state, since when, and below it why."""
+    text = ""
+    if host.state is HostState.NOT_ANSWERING and host.failing_since:
+        since = words.moment_of(host.failing_since, clock.now())
+        text = _("%(state)s since %(moment)s") % {"state": host.state.label, "moment": since}
+    failure = format_html('<div class="err">{}</div>', host.failure) if host.failure else ""
+    return format_html("{}{}", ui.state(host.state, text), failure)
+
+
+@needs("instances.view_host")
+@require_safe
+def hosts(request: HttpRequest) -> HttpResponse:
+    upgrades = Counter(
+        decision.site.host for decision in plan_of_tonight(clock.now()).decisions.values() if decision.upgrades
+    )
+    found = list(Host.objects.for_list())
+    attention = [host for host in found if host.state in NEEDS_A_LOOK]
+    only_attention = request.GET.get("view") == "attention"
+    table = HostTable(attention if only_attention else found, upgrades)
+    RequestConfig(request, paginate={"per_page": PER_PAGE}).configure(table)
+    here = reverse("hosts")
+    context = {
+        "table": table,
+        "total": table.page.paginator.count,
+        "number": ngettext("%d host", "%d hosts", len(found)) % len(found),
+        "views": [
+            ViewLink(_("All"), here, len(found), not only_attention),
+            ViewLink(_("Needs attention"), f"{here}?view=attention", len(attention), only_attention),
+        ],
+    }
+    return render(request, f"instances/host_list.html{'#hosts' if request.htmx else ''}", context)  # type: ignore[attr-defined] # by its middleware
+
+
+@needs("instances.view_host")
+@require_safe
+def host(request: HttpRequest, name: str) -> HttpResponse:
+    return _page(request, _load(name))
+
+
+def _load(name: str) -> Host:
+    return get_object_or_404(Host.objects.select_related("host_key_approved_by"), name=name)
+
+
+def _page(request: HttpRequest, shown: Host, *, refused: str = "", status: int = 200) -> HttpResponse:
+    sites = Instance.objects.for_list().with_current_build().filter(host=shown)
+    table = SiteTable(sites, plan_of_tonight(clock.now()).decisions, exclude=("site", "host"))
+    table.region = ""
+    RequestConfig(request, paginate={"per_page": PER_PAGE}).configure(table)
+    context = {
+        "host": shown,
+        "table": table,
+        "state": state_cell(shown),
+        "pinned": _fingerprint(shown.host_key),
+        "offered": _fingerprint(shown.offered_key),
+        "key_file": _key_file(shown.offered_key),
+        "may_approve": request.user.has_perm(APPROVE),
+        "who_may_approve": roles_with(APPROVE)[0],
+        "refused": refused,
+    }
+    return render(request, "instances/host_detail.html", context, status=status)
+
+
+def _fingerprint(key: str) -> str:
+    """Empty for no key; the text itself for what is no key."""
+    try:
+        return fingerprint(key) if key else ""
+    except ValueError:
+        return key
+
+
+def _key_file(key: str) -> str:
+    """Where OpenSSH keeps the public key of this type on the host."""
+    kind = key.partition(" ")[0].removeprefix("ssh-").partition("-")[0]
+    return f"/etc/ssh/ssh_host_{kind}_key.pub" if kind.isalnum() else ""
+
+
+@needs(APPROVE)
+@require_POST
+def host_key(request: HttpRequest, name: str) -> HttpResponse:
+    """Approves the key that the person saw (U6). In place of another one, the host's name is typed."""
+    shown, seen = _load(name), request.POST.get("seen", "")
+    if shown.key_changed and seen != shown.host_key and request.POST.get("typed", "").strip() != shown.name:
+        return _page(request, shown, refused=_("Type %(name)s to confirm.") % {"name": shown.name}, status=422)
+    try:
+        approve_host_key(shown, seen=seen, actor=Actor(Origin.PAGE, person(request)), now=clock.now())
+    except HostKeyMismatch as mismatch:
+        messages.error(request, str(mismatch))
+        return _page(request, _load(name), status=409)
+    messages.success(request, _("The key of %(host)s is approved. Upgrades run there.") % {"host": shown})
+    return redirect(shown)
+
+
+@needs(APPROVE)
+@require_POST
+def host_scan(request: HttpRequest, name: str) -> HttpResponse:
+    shown = _load(name)
+    queue.enqueue("upgrades.tasks.scan_host_key", shown.pk)
+    messages.info(request, _("%(host)s is being asked for its key. Reload in a moment.") % {"host": shown})
+    return redirect(shown)

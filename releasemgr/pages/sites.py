@@ -1,0 +1,140 @@
+"""Sites: saved views, filters, the table, the export; and a customer's sites."""
+
+import csv
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.paginator import Page
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_safe
+from django_tables2 import RequestConfig
+
+from instances.models import Customer, Instance
+from instances.querysets import InstanceQuerySet
+from instances.sentences import target_words
+from releasemgr.lib import clock
+from releasemgr.lib.components import ViewLink
+from releasemgr.lib.permission import needs
+from releasemgr.pages.site_filter import SiteFilter
+from releasemgr.pages.site_table import SiteTable
+from releasemgr.pages.tonight_plan import SAVED_VIEWS, TonightPlan, plan_of_tonight
+from releasemgr.roles import roles_with
+from upgrades.sentences import decision_sentence
+
+PER_PAGE = 50
+START = "upgrades.start_upgrade"
+
+
+@needs("instances.view_instance")
+@require_safe
+def sites(request: HttpRequest) -> HttpResponse:
+    tonight = plan_of_tonight(clock.now())
+    chosen = SiteFilter(request.GET, _rows(), tonight)
+    table = _table(request, chosen.chosen, tonight)
+    context = _table_context(request, table, chosen) | {"views": _views(chosen, tonight), "filter": chosen}
+    return render(request, f"instances/site_list.html{'#sites' if request.htmx else ''}", context)  # type: ignore[attr-defined] # by its middleware
+
+
+def _rows() -> InstanceQuerySet:
+    return Instance.objects.for_list().with_current_build()
+
+
+def _table(request: HttpRequest, rows: InstanceQuerySet, tonight: TonightPlan) -> SiteTable:
+    exclude = () if request.user.has_perm(START) else ("site",)
+    table = SiteTable(rows, tonight.decisions, exclude=exclude)
+    RequestConfig(request, paginate={"per_page": PER_PAGE}).configure(table)
+    return table
+
+
+def _table_context(request: HttpRequest, table: SiteTable, chosen: SiteFilter) -> dict[str, Any]:
+    page: Page[Instance] = table.page
+    given = chosen.given()
+    return {
+        "table": table,
+        "total": page.paginator.count,
+        "more": page.has_other_pages(),
+        "given": given,
+        "filtered": bool(given),
+        "query": urlencode(given),
+        "summary": _summary(chosen),
+        "may_start": request.user.has_perm(START),
+        "who_may_start": roles_with(START)[0],
+    }
+
+
+def _summary(chosen: SiteFilter) -> str:
+    found = chosen.chosen.order_by()
+    number, customers = found.count(), found.values("customer").distinct().count()
+    return "{}, {}".format(
+        ngettext("%d site", "%d sites", number) % number,
+        ngettext("%d customer", "%d customers", customers) % customers,
+    )
+
+
+def _views(chosen: SiteFilter, tonight: TonightPlan) -> list[ViewLink]:
+    """Each is a fresh list: it forgets the other filters, and its count is of the whole fleet."""
+    here, current = reverse("sites"), chosen.data.get("view") or ""
+    return [
+        ViewLink(
+            str(view.label), f"{here}?view={view.name}" if view.name else here, len(tonight.holding(view)),
+            view.name == current,
+        )
+        for view in SAVED_VIEWS
+    ]  # fmt: skip
+
+
+@needs("instances.view_instance")
+@require_safe
+def sites_csv(request: HttpRequest) -> HttpResponse:
+    """The filtered list, whole."""
+    tonight = plan_of_tonight(clock.now())
+    chosen = SiteFilter(request.GET, _rows(), tonight)
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="sites.csv"'
+    csv.writer(response).writerows(_csv_rows(chosen.chosen, tonight))
+    return response
+
+
+def _csv_rows(found: InstanceQuerySet, tonight: TonightPlan) -> Iterator[list[str]]:
+    yield [
+        _("Site"), _("Kind"), _("Customer"), _("URL"), _("Host"), _("Target"), _("Target version"),
+        _("Current version"), _("Reported at"), _("Tonight"),
+    ]  # fmt: skip
+    for site in found:
+        decision = tonight.decisions[site.pk]
+        yield [
+            _cell(value)
+            for value in (
+                site.slug, site.get_kind_display(), site.customer.name, site.url, site.host.name,
+                target_words(site.target), decision.to.version if decision.to else "", site.reported_version,
+                site.reported_at.isoformat() if site.reported_at else "", decision_sentence(decision),
+            )
+        ]  # fmt: skip
+
+
+def _cell(text: str) -> str:
+    """A spreadsheet must not take what a site reported for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+@needs("instances.view_customer")
+@require_safe
+def customer(request: HttpRequest, slug: str) -> HttpResponse:
+    who = get_object_or_404(Customer, slug=slug)
+    tonight = plan_of_tonight(clock.now())
+    table = SiteTable(_rows().filter(customer=who), tonight.decisions, exclude=("site", "customer"))
+    table.region = ""
+    RequestConfig(request, paginate={"per_page": PER_PAGE}).configure(table)
+    number = table.page.paginator.count
+    context = {
+        "customer": who,
+        "table": table,
+        "number": ngettext("%d site", "%d sites", number) % number,
+        "may_start": request.user.has_perm(START) and number,
+    }
+    return render(request, "instances/customer_detail.html", context)
