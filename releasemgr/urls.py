@@ -4,6 +4,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 
 from releasemgr import views
+from releasemgr.pages import build, builds, overview, promotion, search, withdrawal
 
 handler403 = "releasemgr.views.not_allowed"
 
@@ -14,4 +15,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("account/password/", views.ChangePassword.as_view(), name="change-password"),
     path("account/theme/", views.set_theme, name="set-theme"),
     path("", include("upgrades.urls")),
+    path("", overview.overview, name="overview"),
+    path("search/", search.search, name="search"),
+    path("builds/", builds.build_list, name="builds"),
+    path("builds/<str:version>/", build.build_detail, name="build"),
+    path("builds/<str:version>/promote/<str:channel>/", promotion.promote, name="promote"),
+    path("builds/<str:version>/withdraw/", withdrawal.withdraw, name="withdraw"),
 ]
