@@ -1,6 +1,7 @@
 """The words for builds: channels and smoke tests."""
 
 from django.db import models
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from builds.maturity import CHANNELS, Maturity
@@ -34,6 +35,20 @@ class Smoke(StateChoices):
     PASSED = "passed", Colour.OK, "circle-check", _("Passed")
     FAILED = "failed", Colour.BAD, "circle-x", _("Failed")
     VOID = "void", Colour.BAD, "circle-x", _("Void")
+
+    @property
+    def words(self) -> Promise:
+        """The same where it stands alone, without a heading."""
+        return SMOKE_WORDS[self]
+
+
+SMOKE_WORDS = {
+    Smoke.PENDING: _("Waits for smoke tests"),
+    Smoke.RUNNING: _("Smoke tests running"),
+    Smoke.PASSED: _("Smoke tests passed"),
+    Smoke.FAILED: _("Smoke tests failed"),
+    Smoke.VOID: _("Smoke tests void"),
+}
 
 
 DEFAULT_SOAK_DAYS = {channel.channel: 14 if channel is Maturity.STABLE else 0 for channel in CHANNELS}

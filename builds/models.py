@@ -12,7 +12,7 @@ from builds.choices import ChannelName, MaturityChoice, Smoke
 from builds.exceptions import BuildChanged
 from builds.maturity import BuildFacts, Maturity, channel_named
 from builds.querysets import BuildQuerySet
-from releasemgr.lib.actors import Actor, Origin
+from releasemgr.lib.actors import Actor, Origin, name_of
 
 
 class Channel(models.Model):
@@ -90,6 +90,10 @@ class Build(models.Model):
         return Maturity(self.maturity)
 
     @property
+    def smoke_state(self) -> Smoke:
+        return Smoke(self.smoke)
+
+    @property
     def is_withdrawn(self) -> bool:
         return self.withdrawn_at is not None
 
@@ -149,6 +153,11 @@ class Promotion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.build} {self.get_from_maturity_display()} → {self.get_to_maturity_display()}"
+
+    @property
+    def who(self) -> str:
+        """Needs `by`."""
+        return name_of(self.by, self.origin)
 
     @property
     def is_demotion(self) -> bool:

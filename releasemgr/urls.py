@@ -4,7 +4,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 
 from releasemgr import views
-from releasemgr.pages import hosts, site, sites, upgrade_now
+from releasemgr.pages import build, builds, hosts, overview, promotion, search, site, sites, upgrade_now, withdrawal
 
 handler403 = "releasemgr.views.not_allowed"
 
@@ -27,4 +27,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("hosts/<slug:name>/key/", hosts.host_key, name="host-key"),
     path("hosts/<slug:name>/scan/", hosts.host_scan, name="host-scan"),
     path("", include("upgrades.urls")),
+    path("", overview.overview, name="overview"),
+    path("search/", search.search, name="search"),
+    path("builds/", builds.build_list, name="builds"),
+    path("builds/<str:version>/", build.build_detail, name="build"),
+    path("builds/<str:version>/promote/<str:channel>/", promotion.promote, name="promote"),
+    path("builds/<str:version>/withdraw/", withdrawal.withdraw, name="withdraw"),
 ]

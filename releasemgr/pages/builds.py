@@ -1,0 +1,194 @@
+"""Builds and channels: five lanes, then every build."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET
+from django_tables2 import Column, RequestConfig
+
+from builds.choices import Smoke
+from builds.maturity import Maturity
+from builds.models import Build
+from builds.querysets import BuildQuerySet
+from builds.services import soaks
+from releasemgr.lib import clock, words
+from releasemgr.lib.choices import Colour
+from releasemgr.lib.permission import needs
+from releasemgr.lib.tables import Table
+from releasemgr.pages.channels import Lane, Word, channel_builds, lanes
+from releasemgr.pages.fleet import Fleet, fleet_now
+from releasemgr.templatetags import ui
+from upgrades.services.exposure import Exposure, exposures
+
+PER_PAGE = 50
+CANDIDATES_SHOWN = 2
+FALLEN_SHOWN_FOR = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Board:
+    """A lane with what else it shows. `fallen` is the last build of that channel that was taken out lately."""
+
+    lane: Lane
+    exposure: Exposure
+    fallen: Build | None
+
+
+class BuildTable(Table):
+    caption = gettext_lazy("All builds")
+    region = "builds"
+
+    version = Column(gettext_lazy("Version"), order_by="version_key", attrs={"td": {"class": "l1"}})
+    maturity = Column(gettext_lazy("Channel"))
+    smoke = Column(gettext_lazy("Smoke tests"), orderable=False, attrs={"td": {"class": "full"}})
+    progress = Column(gettext_lazy("Progress"), empty_values=(), orderable=False)
+    live = Column(
+        gettext_lazy("Live"), empty_values=(), orderable=False,
+        attrs={"th": {"class": "num"}, "td": {"class": "num hide-sm"}},
+    )  # fmt: skip
+    test = Column(
+        gettext_lazy("Test"), empty_values=(), orderable=False,
+        attrs={"th": {"class": "num"}, "td": {"class": "num hide-sm"}},
+    )  # fmt: skip
+    registered_at = Column(gettext_lazy("Registered"), attrs={"td": {"class": "muted nowrap hide-sm"}})
+    commit = Column(
+        gettext_lazy("Commit"), empty_values=(), orderable=False, attrs={"td": {"class": "mono muted hide-sm"}}
+    )
+
+    def __init__(self, builds: BuildQuerySet, *, fleet: Fleet, current: dict[int, Lane], now: datetime) -> None:
+        self.fleet, self.current, self.now = fleet, current, now
+        super().__init__(builds)
+
+    def render_version(self, record: Build) -> SafeString:
+        off = " off" if record.is_withdrawn or record.quarantined_at else ""
+        return format_html('<a class="ver{}" href="{}">{}</a>', off, record.get_absolute_url(), record)
+
+    def render_maturity(self, record: Build) -> SafeString:
+        if (fallen := fallen_word(record, self.now)) is not None:
+            return ui.state(fallen)
+        if record.stage is Maturity.CANDIDATE or record.pk in self.current:
+            name = record.stage.name.lower()
+            return ui.channel(name) if record.stage else format_html('<span class="muted">{}</span>', name)
+        return format_html('<span class="muted">{}</span>', _("past"))
+
+    def render_smoke(self, record: Build) -> SafeString:
+        return ui.state(record.smoke_state)
+
+    def render_progress(self, record: Build) -> SafeString:
+        lane = self.current.get(record.pk)
+        if lane and lane.clock and not (record.is_withdrawn or record.quarantined_at):
+            return format_html(
+                '<span class="row-line"><svg class="soak w-soak{}" aria-hidden="true"><rect width="{}%"/></svg> {}</span>',
+                " done" if lane.clock.complete else "",
+                round(100 * lane.clock.done / lane.clock.total),
+                lane.clock.label,
+            )
+        return format_html('<span class="muted">{}</span>', progress_of(record, past=lane is None, now=self.now))
+
+    def render_live(self, record: Build) -> SafeString:
+        return _count(self.fleet.use_of(record.version_key, record.version).live)
+
+    def render_test(self, record: Build) -> SafeString:
+        return _count(self.fleet.use_of(record.version_key, record.version).test)
+
+    def render_registered_at(self, value: datetime) -> SafeString:
+        return ui.when(value)
+
+    def render_commit(self, record: Build) -> str:
+        return record.commit[:7]
+
+
+def _count(number: int) -> SafeString:
+    return format_html("{}" if number else '<span class="muted">{}</span>', number)
+
+
+def fallen_word(build: Build, now: datetime) -> Word | None:
+    """Withdrawn or quarantined; None for a build that may be used."""
+    if build.withdrawn_at:
+        return Word(_("withdrawn"), Colour.BAD, "ban")
+    return Word(_("quarantined"), Colour.BAD, "ban") if build.quarantined_at else None
+
+
+def progress_of(build: Build, *, past: bool, now: datetime) -> str:
+    """Where the build stands, in a few words."""
+    if build.withdrawn_at:
+        return _("Withdrawn %(day)s") % {"day": words.day_of(build.withdrawn_at, now)}
+    if build.quarantined_at:
+        return _("Artefact changed, %(day)s") % {"day": words.day_of(build.quarantined_at, now)}
+    if build.stage is Maturity.CANDIDATE:
+        return _candidate_progress(build)
+    since = {"channel": build.stage.channel.capitalize(), "day": words.day_of(build.channel_since, now)}
+    return (_("Came as %(channel)s %(day)s") if past else _("%(channel)s since %(day)s")) % since
+
+
+def _candidate_progress(build: Build) -> str:
+    return {
+        Smoke.PASSED: _("Ready for alpha"),
+        Smoke.PENDING: _("Waits for smoke tests"),
+        Smoke.RUNNING: _("Waits for smoke tests"),
+    }.get(Smoke(build.smoke), _("Enters no channel"))
+
+
+@require_GET
+@needs("builds.view_build")
+def build_list(request: HttpRequest) -> HttpResponse:
+    now, fleet, heads = clock.now(), fleet_now(), channel_builds()
+    shown = lanes(heads, fleet, soaks(), now)
+    current = {lane.build.pk: lane for lane in shown if lane.build and lane.is_own}
+    show_all = request.GET.get("all") == "1"
+    builds = Build.objects.for_list() if show_all else _present(heads[Maturity.ALPHA], current)
+    table = BuildTable(builds, fleet=fleet, current=current, now=now)
+    RequestConfig(request, paginate={"per_page": PER_PAGE}).configure(table)
+    context: dict[str, Any] = {"table": table, "show_all": show_all}
+    if request.htmx:  # type: ignore[attr-defined] # set by its middleware
+        return render(request, "builds/build_list.html#builds", context)
+    return render(request, "builds/build_list.html", context | _board(shown, now))
+
+
+def _present(alpha: Build | None, current: Collection[int]) -> BuildQuerySet:
+    """What the channels mean, and what has come since and may still enter one."""
+    newer = Q(version_key__gt=alpha.version_key) if alpha else Q()
+    return Build.objects.for_list().filter(Q(pk__in=current) | newer & Q(withdrawn_at=None, quarantined_at=None))
+
+
+def _board(shown: list[Lane], now: datetime) -> dict[str, Any]:
+    known = exposures([lane.build for lane in shown if lane.build], now)
+    fallen = _fallen_lately(now)
+    boards = [
+        Board(
+            lane=lane,
+            exposure=known[lane.build.pk] if lane.build else Exposure(),
+            fallen=fallen.get(lane.channel),
+        )
+        for lane in shown
+    ]
+    ready = [board for board in boards if board.lane.step and board.lane.step.allowed and board.lane.clock]
+    return {
+        "boards": boards,
+        "main_board": ready[-1] if ready else None,
+        "candidates": _newest_candidates(shown[0].build),
+        "now": now,
+    }
+
+
+def _newest_candidates(alpha: Build | None) -> list[Build]:
+    """Those that could still become the newest build of a channel."""
+    found = Build.objects.newest_first().filter(maturity=Maturity.CANDIDATE, withdrawn_at=None, quarantined_at=None)
+    if alpha:
+        found = found.filter(version_key__gt=alpha.version_key)
+    return list(found[:CANDIDATES_SHOWN])
+
+
+def _fallen_lately(now: datetime) -> dict[int, Build]:
+    """The newest build of each channel that was withdrawn within a month."""
+    lately = Build.objects.filter(withdrawn_at__gte=now - FALLEN_SHOWN_FOR).order_by("version_key")
+    return {build.maturity: build for build in lately}

@@ -1,0 +1,86 @@
+"""The rows of a preview: what a change does to each site, and what differs from the preview shown before."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+from upgrades.plan import Decision
+from upgrades.sentences import LOOKS, Look, decision_sentence
+from upgrades.services.planning import Effect, MovePreview
+
+
+@dataclass(frozen=True)
+class Row:
+    """`mark` says how the row differs from what was shown before: a word, or nothing."""
+
+    effect: Effect
+    mark: str = ""
+
+    @property
+    def slug(self) -> str:
+        return self.effect.site.slug
+
+    @property
+    def kind(self) -> str:
+        return "live" if self.effect.site.live else "test"
+
+    @property
+    def reported(self) -> str:
+        return self.effect.site.reported
+
+    @property
+    def to(self) -> str:
+        return _version(self.effect.after)
+
+    @property
+    def before(self) -> str:
+        return _version(self.effect.before)
+
+    @property
+    def note(self) -> str:
+        """What else was to happen tonight without the change."""
+        before = self.effect.before
+        if not before.upgrades or self.before == self.to:
+            return ""
+        return _("Was to get %(version)s tonight") % {"version": self.before}
+
+    @property
+    def look(self) -> Look:
+        return LOOKS[self.effect.after.code]
+
+    @property
+    def why(self) -> str:
+        return decision_sentence(self.effect.after)
+
+
+def _version(decision: Decision) -> str:
+    return decision.to.version if decision.to else ""
+
+
+def said_of(effect: Effect) -> str:
+    """A row in one short text, equal for equal rows: what a form carries along."""
+    return " ".join((effect.after.code, effect.site.reported, _version(effect.before), _version(effect.after)))
+
+
+def shown_rows(preview: MovePreview) -> dict[str, str]:
+    """By the site's id, as JSON has it."""
+    return {str(effect.site.id): said_of(effect) for effect in preview.changed}
+
+
+def rows_of(effects: Iterable[Effect], shown: Mapping[str, str] | None = None) -> list[Row]:
+    """Without `shown` nothing is marked."""
+    return [Row(effect, _mark(effect, shown)) for effect in effects]
+
+
+def _mark(effect: Effect, shown: Mapping[str, str] | None) -> str:
+    if shown is None or shown.get(str(effect.site.id)) == said_of(effect):
+        return ""
+    return _("changed") if str(effect.site.id) in shown else _("new")
+
+
+def gone_from(preview: MovePreview, shown: Mapping[str, str] | None) -> list[Row]:
+    """Sites that were to change when the preview was shown, and are not any more."""
+    changed = {effect.site.id for effect in preview.changed}
+    left = {site for site in shown or {} if site.isdecimal() and int(site) not in changed}
+    return [Row(effect) for effect in preview.effects if str(effect.site.id) in left]

@@ -1,0 +1,155 @@
+"""Overview: what needs a decision, last night, tonight, the channels, the versions in use."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET
+
+from builds.services import soaks
+from instances.choices import Kind
+from releasemgr.lib import clock, words
+from releasemgr.lib.components import Part
+from releasemgr.lib.permission import needs
+from releasemgr.pages.build import outcome_parts
+from releasemgr.pages.channels import Lane, channel_builds, lanes
+from releasemgr.pages.decisions import waiting_decisions
+from releasemgr.pages.fleet import Fleet, VersionUse, fleet_now
+from upgrades.models import Run
+from upgrades.night import Night
+from upgrades.plan import Code, Decision, plan
+from upgrades.sentences import LOOKS, Look, totals
+from upgrades.services.planning import gather_facts, next_night
+
+NIGHTS_SHOWN = 30
+HEIGHTS = 7
+FAILURES_SHOWN = 6
+TONIGHT_SHOWN = 8
+SKIPPED_SHOWN = 6
+VERSIONS_SHOWN = 12
+
+
+@require_GET
+@needs("upgrades.view_run")
+def overview(request: HttpRequest) -> HttpResponse:
+    now, fleet, facts = clock.now(), fleet_now(), gather_facts()
+    night = next_night(now)
+    decisions = plan(facts, night.starts_at)
+    shown = lanes(channel_builds(), fleet, soaks(), now)
+    nights = list(Run.objects.nightly().for_list().order_by("-date")[:NIGHTS_SHOWN])
+    last = nights[0] if nights else None
+    context = {
+        "now": now,
+        "entries": waiting_decisions(last=last, lanes=shown, fleet=fleet, facts=facts, night=night.starts_at, now=now),
+        "lanes": shown[::-1],
+        "nights": columns(nights, now),
+        "fleet": fleet,
+    }
+    return render(
+        request,
+        "releasemgr/overview.html",
+        context | _last_night(last) | _tonight(night, decisions) | _versions(fleet, shown),
+    )
+
+
+@dataclass(frozen=True)
+class Column:
+    """One night among the last thirty. `height` is from 1 to 7."""
+
+    run: Run
+    height: int
+    colour: str
+    label: str
+
+
+def columns(nights: list[Any], now: datetime) -> list[Column]:
+    """Oldest first. The nights come from RunQuerySet.for_list()."""
+    most = max((run.planned for run in nights), default=0) or 1
+    return [_column(run, most, now) for run in reversed(nights)]
+
+
+def _column(run: Any, most: int, now: datetime) -> Column:
+    height = 1 + round((HEIGHTS - 1) * run.planned / most)
+    colour = "bad" if run.missed else "warn" if run.failed else "run" if run.active else "ok" if run.planned else "idle"
+    day = words.day_of(run.starts_at, now)
+    if run.missed:
+        return Column(run, HEIGHTS, colour, _("%(day)s: missed") % {"day": day})
+    label = ngettext(
+        "%(day)s: %(n)d upgrade, %(failed)d failed", "%(day)s: %(n)d upgrades, %(failed)d failed", run.planned
+    )
+    return Column(run, height, colour, label % {"day": day, "n": run.planned, "failed": run.failed})
+
+
+def _last_night(run: Any) -> dict[str, Any]:
+    """Three queries: how the upgrades ended, the failed ones, and how many sites had nothing to do."""
+    if run is None:
+        return {"last": None}
+    counted = run.upgrades.order_by().values_list("outcome").annotate(n=Count("pk"))
+    outcomes = [outcome for outcome, number in counted for _each in range(number)]
+    failed = run.upgrades.failed().select_related("instance", "build").order_by("position")
+    others = run.decisions.exclude(code=Code.UPGRADE).count()
+    rest = ngettext("%(n)d other had nothing to do", "%(n)d others had nothing to do", others) % {"n": others}
+    return {
+        "last": run,
+        "parts": [Part(p.colour, p.count, p.label, run.get_absolute_url()) for p in outcome_parts(outcomes)],
+        "parts_title": _("Of %(n)d planned upgrades") % {"n": len(outcomes)},
+        "rest": rest if others else "",
+        "failed": list(failed[:FAILURES_SHOWN]),
+        "failed_more": max(0, run.failed - FAILURES_SHOWN),
+    }
+
+
+@dataclass(frozen=True)
+class Skipped:
+    decision: Decision
+    look: Look
+
+
+def _tonight(night: Night, decisions: list[Decision]) -> dict[str, Any]:
+    going = [decision for decision in decisions if decision.upgrades]
+    tests, lives = [d for d in going if not d.site.live], [d for d in going if d.site.live]
+    skipped = [Skipped(decision, LOOKS[decision.code]) for decision in decisions if decision.off_target]
+    return {
+        "night": night,
+        "going": len(going),
+        "totals": totals(decisions),
+        "groups": [
+            {"title": title, "shown": group[:TONIGHT_SHOWN], "more": max(0, len(group) - TONIGHT_SHOWN)}
+            for title, group in ((_("Test sites"), tests), (_("Live sites"), lives))
+            if group
+        ],
+        "skipped": skipped[:SKIPPED_SHOWN],
+        "skipped_more": max(0, len(skipped) - SKIPPED_SHOWN),
+        "idle": len(decisions) - len(going) - len(skipped),
+    }
+
+
+@dataclass(frozen=True)
+class VersionBar:
+    """Widths in per cent of the widest bar."""
+
+    use: VersionUse
+    channels: str
+    live: float
+    test: float
+
+
+def _versions(fleet: Fleet, shown: list[Lane]) -> dict[str, Any]:
+    used = fleet.versions()
+    most = max((use.sites for use in used), default=1)
+    own = {lane.build.version_key: lane.name for lane in shown if lane.build}
+    bars = [
+        VersionBar(use, own.get(use.key, ""), round(100 * use.live / most, 1), round(100 * use.test / most, 1))
+        for use in used[:VERSIONS_SHOWN]
+    ]
+    return {
+        "versions": bars,
+        "versions_more": max(0, len(used) - VERSIONS_SHOWN),
+        "live_sites": fleet.of_kind(Kind.LIVE),
+        "test_sites": fleet.of_kind(Kind.TEST),
+    }

@@ -1,0 +1,190 @@
+"""Promotion and demotion: the page is the confirmation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods
+
+from builds.exceptions import BuildError
+from builds.forms import MoveForm
+from builds.maturity import Judgement, Maturity
+from builds.models import Build
+from builds.services import judge_promotion
+from releasemgr.lib import clock, words
+from releasemgr.lib.actors import Actor, Origin
+from releasemgr.lib.markdown import rendered
+from releasemgr.lib.permission import check, needs, person
+from releasemgr.pages.build import gate_lines
+from releasemgr.pages.effects import gone_from, rows_of, shown_rows
+from releasemgr.pages.found import build_or_404, maturity_or_404
+from releasemgr.roles import roles_with
+from upgrades.exceptions import PlanChanged
+from upgrades.night import Night
+from upgrades.services.exposure import exposure_of
+from upgrades.services.planning import MovePreview, next_night, preview_move
+from upgrades.services.promotions import promote_as_shown
+
+PERMISSION = "builds.promote_build"
+REFUSED, INVALID = 409, 422
+
+
+@dataclass(frozen=True)
+class Move:
+    """A build on its way to another channel, up or back."""
+
+    build: Build
+    to: Maturity
+    now: datetime
+
+    @property
+    def demotes(self) -> bool:
+        return self.to < self.build.stage
+
+    @property
+    def name(self) -> str:
+        return self.to.name.lower()
+
+    @property
+    def title(self) -> str:
+        text = _("Move %(version)s back to %(channel)s") if self.demotes else _("Promote %(version)s to %(channel)s")
+        return text % {"version": self.build.version, "channel": self.name}
+
+
+@require_http_methods(["GET", "POST"])
+@needs("builds.view_build")
+def promote(request: HttpRequest, version: str, channel: str) -> HttpResponse:
+    move = Move(build_or_404(version), maturity_or_404(channel), clock.now())
+    if move.build.stage == move.to:
+        messages.info(request, _is_there_already(move))
+        return redirect(move.build)
+    if request.method != "POST":
+        return _page(request, move)
+    check(request, PERMISSION)
+    form = MoveForm(request.POST, demotes=move.demotes)
+    return _promote(request, move, form) if form.is_valid() else _page(request, move, form=form, status=INVALID)
+
+
+def _promote(request: HttpRequest, move: Move, form: MoveForm) -> HttpResponse:
+    actor = Actor(Origin.PAGE, person(request))
+    said = form.cleaned_data
+    try:
+        promotion, preview = promote_as_shown(
+            move.build, move.to, seen=said["seen"], actor=actor, now=move.now, reason=said["reason"]
+        )
+    except PlanChanged:
+        return _page(request, move, form=form, shown=said["shown"], status=REFUSED)
+    except BuildError as error:
+        messages.error(request, str(error))
+        return _page(request, move, form=form, status=REFUSED)
+    messages.success(request, _done(move, preview) if promotion else _is_there_already(move))
+    return redirect(move.build)
+
+
+def _is_there_already(move: Move) -> str:
+    return _("%(version)s is in %(channel)s already.") % {"version": move.build.version, "channel": move.name}
+
+
+def _done(move: Move, preview: MovePreview) -> str:
+    values = {"version": move.build.version, "channel": move.name, "n": len(preview.upgrading)}
+    if move.demotes or not preview.upgrading:
+        return _("%(version)s is in %(channel)s now. It moves no site tonight.") % values
+    return (
+        ngettext(
+            "%(version)s is in %(channel)s now. Tonight %(n)d site upgrades because of it.",
+            "%(version)s is in %(channel)s now. Tonight %(n)d sites upgrade because of it.",
+            len(preview.upgrading),
+        )
+        % values
+    )
+
+
+def _page(
+    request: HttpRequest, move: Move, *, form: MoveForm | None = None, shown: Mapping[str, str] | None = None,
+    status: int = 200,
+) -> HttpResponse:  # fmt: skip
+    """With `shown`, what a person saw before, the rows that differ are marked."""
+    night = next_night(move.now)
+    preview = preview_move(move.build, move.to, at=night.starts_at)
+    context = {
+        "move": move,
+        "build": move.build,
+        "night": night,
+        "now": move.now,
+        "preview": preview,
+        "upgrading": rows_of(preview.upgrading, shown),
+        "staying": rows_of(preview.waiting, shown),
+        "gone": gone_from(preview, shown),
+        "plan_changed": shown is not None,
+        "sub": _sub(move, preview, night),
+        "verb": _verb(move, preview),
+        "form": _form_for(preview, move, form),
+        "roles": ", ".join(roles_with(PERMISSION)),
+        "may": request.user.has_perm(PERMISSION),
+        "exposure": exposure_of(move.build, move.now),
+        "changelog": rendered(move.build.changelog),
+        "other_channels": [stage.name.lower() for stage in Maturity if move.demotes and stage < move.build.stage],
+    }
+    judgement = judge_promotion(move.build, move.to, now=move.now) if not move.demotes else None
+    blocked = judgement is not None and not judgement.allowed
+    context |= _gates(judgement, move.now)
+    page = "builds/promotion_blocked.html" if blocked else "builds/promotion.html"
+    return render(request, page, context, status=status)
+
+
+def _gates(judgement: Judgement | None, now: datetime) -> dict[str, Any]:
+    if judgement is None:
+        return {}
+    passed = sum(gate.passed for gate in judgement.gates)
+    return {"judgement": judgement, "gates": gate_lines(judgement, now), "passed": passed}
+
+
+def _form_for(preview: MovePreview, move: Move, sent: MoveForm | None) -> MoveForm:
+    """The form for what is shown now, with what was written into the one that came."""
+    initial: dict[str, Any] = {"seen": preview.fingerprint, "shown": shown_rows(preview)}
+    if sent is not None:
+        initial["reason"] = sent.data.get("reason", "")
+    form = MoveForm(initial=initial, demotes=move.demotes)
+    if sent is not None and "reason" in sent.errors:
+        form.fields["reason"].help_text = " ".join(str(error) for error in sent.errors["reason"])
+        form.fields["reason"].widget.attrs |= {"aria-invalid": "true", "aria-describedby": "reason-error"}
+    form.fields["reason"].widget.attrs["class"] = "form-control"
+    return form
+
+
+def _sub(move: Move, preview: MovePreview, night: Night) -> str:
+    """What it replaces, and when something happens."""
+    if move.demotes:
+        return _("Going back moves no site. Sites on it stay until their target means something newer.")
+    values = {"channel": move.name, "old": preview.replaces.version if preview.replaces else ""}
+    begins = _("Nothing is upgraded now: tonight’s run does it, from %(time)s UTC.") % {
+        "time": words.moment_of(night.starts_at, move.now)[-5:]
+    }
+    if preview.replaces is None:
+        return f"{_('%(channel)s has no build yet.') % values} {begins}".capitalize()
+    if preview.replaces.key > move.build.version_key:
+        return _("%(old)s stays %(channel)s, because it is newer. This changes no site.") % values
+    return f"{_('Replaces %(old)s as %(channel)s.') % values} {begins}"
+
+
+def _verb(move: Move, preview: MovePreview) -> str:
+    """What the button does, in its own words."""
+    values = {"channel": move.name, "n": len(preview.upgrading)}
+    if move.demotes:
+        return _("Move back to %(channel)s") % values
+    if not preview.upgrading:
+        return _("Promote to %(channel)s, upgrade no site tonight") % values
+    return (
+        ngettext(
+            "Promote to %(channel)s, upgrade %(n)d site tonight",
+            "Promote to %(channel)s, upgrade %(n)d sites tonight",
+            len(preview.upgrading),
+        )
+        % values
+    )
