@@ -51,16 +51,16 @@ def test_the_install_page_uses_settings_that_exist() -> None:
     assert used <= settings_explained()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_named_exists(page: Path) -> None:
-    named = set(re.findall(r"manage\.py ([a-z_]+)", page.read_text()))
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
+def test_every_command_named_exists(document: Path) -> None:
+    named = set(re.findall(r"manage\.py ([a-z_]+)", document.read_text()))
     assert named <= set(get_commands())
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_file_that_a_page_links_to_is_there(page: Path) -> None:
-    linked = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
-    assert [name for name in linked if not (page.parent / name).exists()] == []
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
+def test_every_file_that_a_page_links_to_is_there(document: Path) -> None:
+    linked = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text())
+    assert [name for name in linked if not (document.parent / name).exists()] == []
 
 
 def test_the_readme_names_every_step_of_the_way_to_own_hosts() -> None:

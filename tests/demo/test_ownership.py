@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import User
 
 from releasemgr.demo import ownership, people
 from releasemgr.demo.ownership import Content
@@ -40,7 +41,7 @@ def test_there_is_one_person_for_each_role_and_a_password_of_this_demo(tmp_path:
     people.ensure_people(tmp_path)
     password = people.password_of(tmp_path)
     assert (tmp_path / "password").stat().st_mode & 0o777 == 0o600
-    users = {user.username: user for user in people.User.objects.all()}
+    users = {user.username: user for user in User.objects.all()}
     roles = {name: [group.name for group in user.groups.all()] for name, user in users.items()}
     assert roles == {name: [role] for name, role in people.ROLES.items()}
     assert all(user.check_password(password) for user in users.values())
@@ -51,10 +52,10 @@ def test_there_is_one_person_for_each_role_and_a_password_of_this_demo(tmp_path:
 
 def test_a_person_who_is_there_keeps_the_password_that_they_chose(tmp_path: Path) -> None:
     people.ensure_people(tmp_path)
-    admin = people.User.objects.get(username="admin")
+    admin = User.objects.get(username="admin")
     admin.set_password("my own long words")
     admin.save()
     people.ensure_people(tmp_path)
     admin.refresh_from_db()
     assert admin.check_password("my own long words")
-    assert people.User.objects.count() == 4
+    assert User.objects.count() == 4
