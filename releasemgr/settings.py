@@ -24,6 +24,7 @@ CSRF_TRUSTED_ORIGINS = env.words("RELEASEMGR_ORIGINS")
 # What releasemgr itself reads.
 VENDOR_NAME = env.text("RELEASEMGR_VENDOR", "releasemgr")
 ARTIFACT_DIR = env.path("RELEASEMGR_ARTIFACTS", VAR_DIR / "artifacts")
+LOG_LEVEL = env.text("RELEASEMGR_LOG_LEVEL", "INFO").upper()
 SSH_KEY_FILE = env.path("RELEASEMGR_SSH_KEY", VAR_DIR / "ssh" / "id_ed25519")
 RECIPE_DIRS = [Path(folder).expanduser().resolve() for folder in env.words("RELEASEMGR_RECIPES")]
 UPGRADE_SLOTS = env.number("RELEASEMGR_UPGRADE_SLOTS", 2, least=1, most=64)
@@ -105,6 +106,7 @@ Q_CLUSTER: dict[str, Any] = {
     "save_limit": 250,
     "recycle": 500,
     "scheduler": True,
+    "log_level": LOG_LEVEL,
     "ALT_CLUSTERS": {
         "upgrades": {
             "workers": UPGRADE_SLOTS,
@@ -186,5 +188,5 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.text("RELEASEMGR_LOG_LEVEL", "INFO").upper()},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }

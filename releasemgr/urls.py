@@ -1,7 +1,7 @@
 """The addresses. Each app's own are in its urls.py."""
 
 from django.contrib.auth.views import LogoutView
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from releasemgr import views
 
@@ -13,4 +13,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("account/", views.account, name="account"),
     path("account/password/", views.ChangePassword.as_view(), name="change-password"),
     path("account/theme/", views.set_theme, name="set-theme"),
+    path("", include("upgrades.urls")),
 ]

@@ -161,7 +161,7 @@ function follow(on) {
 function watchLog(log) {
   new MutationObserver((changes) => {
     const added = changes.flatMap((change) => [...change.addedNodes]).filter((node) => node.nodeType === 1);
-    const lines = added.reduce((sum, node) => sum + (node.matches(".ln") ? 1 : all(".ln", node).length), 0);
+    const lines = added.reduce((sum, node) => sum + (node.matches(".ln:not(.rest)") ? 1 : all(".ln:not(.rest)", node).length), 0);
     if (!lines || !one("[data-follow]")) return;
     if (following) follow(true);
     else { unseen += lines; showFollowing(); }

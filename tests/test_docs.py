@@ -16,7 +16,7 @@ APPS = ("builds", "instances", "upgrades")
 CONFIGURE = (BASE / "docs" / "configure.md").read_text()
 INSTALL = (BASE / "docs" / "install.md").read_text()
 COMMANDS = (BASE / "docs" / "commands.md").read_text()
-IMPORT = (BASE / "docs" / "import.md").read_text()
+PAGES = [BASE / "README.md", *sorted((BASE / "docs").glob("*.md"))]
 READERS = {name for name in vars(Env) if not name.startswith("_")} | {"get"}
 
 
@@ -51,11 +51,24 @@ def test_the_install_page_uses_settings_that_exist() -> None:
     assert used <= settings_explained()
 
 
-@pytest.mark.parametrize("page", [CONFIGURE, INSTALL, COMMANDS, IMPORT])
-def test_every_command_named_exists(page: str) -> None:
-    named = set(re.findall(r"manage\.py ([a-z_]+)", page))
-    assert named
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_named_exists(page: Path) -> None:
+    named = set(re.findall(r"manage\.py ([a-z_]+)", page.read_text()))
     assert named <= set(get_commands())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_links_to_is_there(page: Path) -> None:
+    linked = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    assert [name for name in linked if not (page.parent / name).exists()] == []
+
+
+def test_the_readme_names_every_step_of_the_way_to_own_hosts() -> None:
+    readme = (BASE / "README.md").read_text()
+    steps = re.findall(r"^(\d+)\. ", readme.partition("your own hosts")[2], re.MULTILINE)
+    assert [int(step) for step in steps] == list(range(1, 11))
+    targets = set(re.findall(r"make ([a-z]+)", readme))
+    assert targets <= set(re.findall(r"^([a-z]+):", (BASE / "Makefile").read_text(), re.MULTILINE))
 
 
 def test_the_options_of_serve_are_explained() -> None:

@@ -30,8 +30,10 @@ from upgrades.choices import (
 from upgrades.exceptions import UpgradeChanged
 from upgrades.night import Timetable
 from upgrades.plan import Code
-from upgrades.querysets import RunQuerySet, UpgradeQuerySet
+from upgrades.querysets import LogChunkQuerySet, RunQuerySet, UpgradeQuerySet
 
+WAY_BACK_PLACE = 1000
+"""The steps of the way back are numbered from here."""
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -252,6 +254,10 @@ class Step(models.Model):
         return self.name
 
     @property
+    def is_way_back(self) -> bool:
+        return self.position >= WAY_BACK_PLACE
+
+    @property
     def took(self) -> timedelta | None:
         return self.ended_at - self.started_at if self.ended_at and self.started_at else None
 
@@ -263,6 +269,8 @@ class LogChunk(models.Model):
     offset = models.PositiveBigIntegerField()
     at = models.DateTimeField()
     data = models.BinaryField()
+
+    objects = LogChunkQuerySet.as_manager()
 
     class Meta:
         ordering = ["upgrade", "offset"]

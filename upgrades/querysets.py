@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import models
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q
+from django.db.models.functions import Length
 
 from upgrades.choices import ACTIVE, BEGUN, FAILED, GOOD, UNTOUCHED, Outcome, RunKind, UpgradeState
+from upgrades.log_lines import Piece
 
 if TYPE_CHECKING:
-    from upgrades.models import Run, Upgrade  # noqa: F401 - named in a base class, which ruff reads as text
+    from upgrades.models import LogChunk, Run, Upgrade  # noqa: F401 - named in a base class, which ruff reads as text
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -30,6 +33,16 @@ class RunQuerySet(models.QuerySet["Run"]):
             untouched=Count("upgrades", filter=Q(upgrades__outcome__in=UNTOUCHED)),
             active=Count("upgrades", filter=Q(upgrades__state__in=ACTIVE)),
         )
+
+    def before(self, run: Run) -> RunQuerySet:
+        """Older runs, the nearest first."""
+        older = Q(starts_at__lt=run.starts_at) | Q(starts_at=run.starts_at, pk__lt=run.pk)
+        return self.filter(older).order_by("-starts_at", "-pk")
+
+    def after(self, run: Run) -> RunQuerySet:
+        """Newer runs, the nearest first."""
+        newer = Q(starts_at__gt=run.starts_at) | Q(starts_at=run.starts_at, pk__gt=run.pk)
+        return self.filter(newer).order_by("starts_at", "pk")
 
 
 class UpgradeQuerySet(models.QuerySet["Upgrade"]):
@@ -55,6 +68,16 @@ class UpgradeQuerySet(models.QuerySet["Upgrade"]):
         return self.waiting().filter(run__starts_at__lte=now, run__ends_at__gt=now).order_by("run_id", "position")
 
     def for_list(self) -> UpgradeQuerySet:
-        return self.select_related("run", "build", "instance__customer", "instance__host").order_by(
-            "run_id", "position"
+        return (
+            self.select_related("run", "build", "instance__customer", "instance__host")
+            .defer("journal")
+            .order_by("run_id", "position")
         )
+
+
+class LogChunkQuerySet(models.QuerySet["LogChunk"]):
+    def pieces(self, after: int = 0) -> Iterator[Piece]:
+        """In order, from the one with the byte `after` on. Read a few at a time, however long the log is."""
+        rows = self.annotate(end=F("offset") + Length("data")).filter(end__gt=after).order_by("offset")
+        for offset, at, data in rows.values_list("offset", "at", "data").iterator(chunk_size=50):
+            yield Piece(offset, at, bytes(data))

@@ -5,13 +5,15 @@ The plan and the rows keep codes with values; this is the only place where they 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from releasemgr.lib.choices import Colour
-from upgrades.choices import EndCode, Outcome
+from upgrades.choices import EndCode, Outcome, RunState
 from upgrades.plan import Check, Code, Decision, Rule
 
 
@@ -178,3 +180,116 @@ def end_sentence(outcome: Outcome, code: EndCode, values: Mapping[str, Any]) -> 
     what = str(END_SENTENCES[code]) % values
     standing = str(STANDING[outcome]) % values
     return f"{what} {standing}".strip()
+
+
+RESULTS_AT: dict[Outcome, Any] = {
+    Outcome.ROLLED_BACK: gettext_lazy("Rolled back at “%(step)s”"),
+    Outcome.FAILED_CLEAN: gettext_lazy("Failed at “%(step)s”, nothing changed"),
+    Outcome.BLOCKED: gettext_lazy("Blocked at “%(step)s”"),
+    Outcome.NEEDS_A_PERSON: gettext_lazy("Needs a person since “%(step)s”"),
+}
+
+
+def result_words(outcome: Outcome, values: Mapping[str, Any]) -> str:
+    """The outcome in a few words, for a row of a table, with the step that decided it."""
+    if values.get("step") and outcome in RESULTS_AT:
+        return str(RESULTS_AT[outcome]) % values
+    return str(outcome.label)
+
+
+ADVICE: dict[Outcome, Any] = {
+    Outcome.ROLLED_BACK: gettext_lazy("The next night tries again: remove the cause or change the target first."),
+    Outcome.FAILED_CLEAN: gettext_lazy("The next night tries again: remove the cause first."),
+    Outcome.BLOCKED: gettext_lazy("The next night tries again: remove the cause first."),
+}
+
+
+def advice(outcome: Outcome) -> str:
+    """What a person does about it. Empty where nothing has to be done, or the sentence says it."""
+    return str(ADVICE.get(outcome, ""))
+
+
+WAY_ON: dict[Code, Any] = {
+    Code.VERSION_UNKNOWN: gettext_lazy("When the site reports its version"),
+    Code.TARGET_WITHDRAWN: gettext_lazy("When its target is changed"),
+    Code.QUARANTINED: gettext_lazy("When its target is changed"),
+    Code.ARTIFACT_MISSING: gettext_lazy("When the build is registered again"),
+    Code.SMOKE_FAILED: gettext_lazy("When the smoke tests pass"),
+    Code.DOWNGRADE_REFUSED: gettext_lazy("When its target is changed"),
+    Code.NEEDS_A_PERSON: gettext_lazy("When a person unlocks it"),
+    Code.HOST_DISABLED: gettext_lazy("When the host is switched on"),
+    Code.HOST_KEY: gettext_lazy("When the host's key is approved"),
+    Code.ALREADY_RUNNING: gettext_lazy("When the upgrade under way ends"),
+}
+
+
+def way_on(code: Code) -> str:
+    """What would have to happen for a site that is skipped to be upgraded."""
+    return str(WAY_ON.get(code, ""))
+
+
+def night_words(begins: date, ends: date) -> str:
+    """“Night of 22 to 23 November”."""
+    return _("Night of %(days)s") % {"days": _days(begins, ends)}
+
+
+def tonight_words(begins: date, ends: date) -> str:
+    """“Tonight, 22 to 23 November”."""
+    return _("Tonight, %(days)s") % {"days": _days(begins, ends)}
+
+
+def _days(begins: date, ends: date) -> str:
+    last = date_format(ends, "j F", use_l10n=False)
+    if begins == ends:
+        return last
+    same_month = (begins.year, begins.month) == (ends.year, ends.month)
+    first = date_format(begins, "j" if same_month else "j F", use_l10n=False)
+    return _("%(first)s to %(last)s") % {"first": first, "last": last}
+
+
+def run_story(
+    state: RunState, *, planned: int, good: int, failed: int, ended: int, late: int, awaiting: int
+) -> list[str]:
+    """What happened in a run, in full sentences; the first says the most."""
+    counts = {"planned": planned, "good": good, "failed": failed, "ended": ended, "late": late, "awaiting": awaiting}
+    return [_first_sentence(state, counts), *_more_sentences(counts)]
+
+
+def _first_sentence(state: RunState, counts: Mapping[str, int]) -> str:
+    if state is RunState.MISSED:
+        return _("Nothing ran: releasemgr was not running that night. The next night plans every site anew.")
+    if not counts["planned"]:
+        return _("No site had anything to do.")
+    if state is RunState.RUNNING:
+        return _("%(ended)d of %(planned)d upgrades have ended.") % counts
+    if counts["good"] == counts["planned"]:
+        return ngettext("The one upgrade succeeded.", "All %(n)d upgrades succeeded.", counts["good"]) % {
+            "n": counts["good"]
+        }
+    return _("%(good)d of %(planned)d upgrades succeeded.") % counts
+
+
+def _more_sentences(counts: Mapping[str, int]) -> list[str]:
+    said = {
+        "failed": ngettext("%(n)d failed.", "%(n)d failed.", counts["failed"]),
+        "late": ngettext(
+            "%(n)d was not started before the run's time was over.",
+            "%(n)d were not started before the run's time was over.",
+            counts["late"],
+        ),
+        "awaiting": ngettext(
+            "%(n)d site is locked until a person decides.",
+            "%(n)d sites are locked until a person decides.",
+            counts["awaiting"],
+        ),
+    }
+    return [words % {"n": counts[name]} for name, words in said.items() if counts[name]]
+
+
+def left_alone(skipped: int, settled: int) -> str:
+    """“2 skipped, 16 with nothing to do”. Empty for no site at all."""
+    if skipped and settled:
+        return _("%(skipped)d skipped, %(settled)d with nothing to do") % {"skipped": skipped, "settled": settled}
+    if skipped:
+        return _("%(skipped)d skipped") % {"skipped": skipped}
+    return _("%(settled)d with nothing to do") % {"settled": settled} if settled else ""

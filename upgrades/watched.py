@@ -7,17 +7,16 @@ the object is thrown away and read anew, so that memory never runs ahead of the 
 from collections.abc import Sequence
 from datetime import datetime
 
+from django.db.models import F
 from django.db.models.functions import Length
 
 from instances.services import note_version
 from upgrades.choices import EndCode, Outcome, StepState, UpgradeState
 from upgrades.first_error import first_error
-from upgrades.models import LogChunk, Step, Upgrade
+from upgrades.models import WAY_BACK_PLACE, LogChunk, Step, Upgrade
 from upgrades.recipes.journal import Event, Journal, StepEnded, StepStarted, VersionRead, WayBackBegun
 from upgrades.recipes.recipe import Phase, Recipe
 from upgrades.recipes.verdict import Detail, Ending, Verdict, judge
-
-WAY_BACK_PLACE = 1000  # the steps of the way back are numbered from here
 
 
 class Watched:
@@ -141,11 +140,9 @@ class Watched:
 
 def read_log(upgrade: Upgrade, start: int, end: int) -> bytes:
     """The bytes of its log from `start` up to `end`."""
-    ended = LogChunk.objects.filter(upgrade=upgrade, offset__lt=end).annotate(size=Length("data"))
-    chunks = [
-        (chunk.offset, bytes(chunk.data)) for chunk in ended.order_by("offset") if chunk.offset + chunk.size > start
-    ]
-    return b"".join(data[max(0, start - offset) : end - offset] for offset, data in chunks)
+    reaching = LogChunk.objects.annotate(end=F("offset") + Length("data")).filter(end__gt=start)
+    chunks = reaching.filter(upgrade=upgrade, offset__lt=end).order_by("offset").values_list("offset", "data")
+    return b"".join(bytes(data)[max(0, start - offset) : end - offset] for offset, data in chunks)
 
 
 def _place(event: StepStarted | StepEnded) -> int:

@@ -10,7 +10,9 @@ ADDRESS = "127.0.0.1"
 UNREACHABLE_HOST = "app-bom-01"
 LACKING_DISK = "tamarind-test"
 PLUGIN_SITE = "lindqvist-live"
+TRAINING = "cascadia-training"  # follows alpha at first, later release, which it is then ahead of
 MAX_PARALLEL = 3
+MIN_FREE_MB = 50
 
 CUSTOMERS = {
     "banyan": "Banyan Insurance",
@@ -55,45 +57,41 @@ class Site:
         return "live" if self.slug.endswith("-live") else "test"
 
     @property
-    def min_free_mb(self) -> int:
-        return 500_000_000 if self.slug == LACKING_DISK else 50
-
-    @property
     def plugins(self) -> str:
         return "csv_export, legacy_reports" if self.slug == PLUGIN_SITE else "csv_export"
 
 
 SITES = (
     Site("banyan-live", "app-bom-01", "4.19.5", "4.19.5"),
-    Site("banyan-test", "app-bom-01", "beta", "4.20.1"),
+    Site("banyan-test", "app-bom-01", "beta", "4.20.0"),
     Site("brightwater-ie-live", "app-dub-01", "stable", "4.19.4"),
-    Site("brightwater-test", "app-dub-01", "beta", "4.20.1"),
+    Site("brightwater-test", "app-dub-01", "beta", "4.20.0"),
     Site("brightwater-uk-live", "app-dub-01", "stable", "4.19.5"),
-    Site("cascadia-live", "app-pdx-01", "release", "4.20.0"),
-    Site("cascadia-test", "app-pdx-01", "beta", "4.20.1"),
-    Site("cascadia-training", "app-pdx-01", "release", "4.20.4"),  # the one that is ahead of its channel
-    Site("halvorsen-live", "app-ams-01", "release", "4.20.0"),
-    Site("halvorsen-test", "app-ams-01", "beta", "4.20.1"),
-    Site("halvorsen-training", "app-ams-01", "beta", "4.20.2"),
+    Site("cascadia-live", "app-pdx-01", "release", "4.19.6"),
+    Site("cascadia-test", "app-pdx-01", "beta", "4.20.0"),
+    Site(TRAINING, "app-pdx-01", "alpha", "4.20.0"),
+    Site("halvorsen-live", "app-ams-01", "release", "4.19.6"),
+    Site("halvorsen-test", "app-ams-01", "beta", "4.20.0"),
+    Site("halvorsen-training", "app-ams-01", "beta", "4.20.0"),
     Site("kestrel-de-live", "app-fra-01", "stable", "4.19.5"),
-    Site("kestrel-nl-live", "app-ams-02", "release", "4.20.1"),
-    Site("kestrel-test", "app-ams-02", "alpha", "4.20.2"),
-    Site("lindqvist-live", "app-ams-02", "beta", "4.20.2"),
-    Site("lindqvist-test", "app-ams-02", "alpha", "4.20.4"),
+    Site("kestrel-nl-live", "app-ams-02", "release", "4.19.6"),
+    Site("kestrel-test", "app-ams-02", "alpha", "4.20.0"),
+    Site("lindqvist-live", "app-ams-02", "beta", "4.20.0"),
+    Site("lindqvist-test", "app-ams-02", "alpha", "4.20.0"),
     Site("mapleridge-live", "app-yyz-01", "stable", "4.19.4"),
-    Site("mapleridge-test", "app-yyz-01", "alpha", "4.20.2"),
+    Site("mapleridge-test", "app-yyz-01", "alpha", "4.20.0"),
     Site("novara-es-live", "app-fra-01", "stable", "4.19.5"),
     Site("novara-it-live", "app-fra-01", "stable", "4.19.4"),
-    Site("novara-test", "app-fra-01", "beta", "4.20.1"),
+    Site("novara-test", "app-fra-01", "beta", "4.20.0"),
     Site("ostrov-live", "app-fra-01", "4.18.9", "4.18.9"),
-    Site("ostrov-test", "app-fra-01", "beta", "4.20.2"),
+    Site("ostrov-test", "app-fra-01", "beta", "4.20.0"),
     Site("pampa-live", "app-pdx-01", "stable", "4.19.4"),
-    Site("pampa-test", "app-pdx-01", "release", "4.20.1"),
+    Site("pampa-test", "app-pdx-01", "release", "4.19.6"),
     Site("tamarind-cape-live", "app-cpt-01", "stable", "4.19.5"),
     Site("tamarind-durban-live", "app-cpt-01", "stable", "4.19.4"),
-    Site("tamarind-test", "app-cpt-01", "beta", "4.20.2"),
-    Site("verdigris-live", "app-dub-01", "release", "4.20.1"),
-    Site("verdigris-test", "app-dub-01", "beta", "4.20.1"),
+    Site("tamarind-test", "app-cpt-01", "beta", "4.20.0"),
+    Site("verdigris-live", "app-dub-01", "release", "4.19.6"),
+    Site("verdigris-test", "app-dub-01", "beta", "4.20.0"),
 )
 
 
@@ -183,6 +181,6 @@ def _site(site: Site, places: Places) -> dict[str, Any]:
         "migrate_command": 'sh "$SITE_PATH/releases/$TO_VERSION/hooks/migrate"',
         "migrate_undo_command": 'sh "$SITE_PATH/releases/$TO_VERSION/hooks/migrate" undo',
         "restart_command": 'sh "$SITE_PATH/current/hooks/restart"',
-        "min_free_mb": site.min_free_mb,
+        "min_free_mb": MIN_FREE_MB,
         "health_timeout_s": 10,
     }

@@ -1,6 +1,7 @@
 """What a host's thread needs to know of an upgrade, gathered from rows while the database is at hand."""
 
 from django.conf import settings
+from django.db.models import F, Max
 from django.db.models.functions import Length
 
 from builds.versions import parse_version
@@ -45,8 +46,8 @@ def question_for(instance: Instance) -> VersionQuestion:
 
 def log_size(upgrade: Upgrade) -> int:
     """How many bytes of its log are kept."""
-    last = LogChunk.objects.filter(upgrade=upgrade).order_by("-offset").annotate(size=Length("data")).first()
-    return last.offset + last.size if last else 0
+    ends = LogChunk.objects.filter(upgrade=upgrade).annotate(end=F("offset") + Length("data"))
+    return ends.aggregate(size=Max("end"))["size"] or 0
 
 
 def site_values(instance: Instance) -> dict[str, str]:

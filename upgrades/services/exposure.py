@@ -70,7 +70,7 @@ def _exposure(upgrades: Sequence[Upgrade], running: dict[int, str], now: datetim
         days=sum((_stay(upgrade, now) for upgrade in arrived), timedelta(0)) / DAY,
         upgrades=len(upgrades),
         failed=sum(upgrade.outcome in FAILED for upgrade in upgrades),
-        median=statistics.median(took) if took else None,
+        median=timedelta(seconds=statistics.median(one.total_seconds() for one in took)) if took else None,
     )
 
 

@@ -1,8 +1,8 @@
-"""Copies a site's data while it is in use and keeps three copies: `python3 backup.py`, with SITE_PATH set."""
+"""Copies a site's data while it is in use and keeps three copies: `python3 backup.py MOMENT`, with SITE_PATH set."""
 
 import os
 import sqlite3
-import time
+import sys
 
 KEPT = 3
 
@@ -11,7 +11,7 @@ def main() -> None:
     shared = os.path.join(os.environ["SITE_PATH"], "shared")
     folder = os.path.join(shared, "backups")
     os.makedirs(folder, exist_ok=True)
-    name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + os.environ.get("FROM_VERSION", "manual")
+    name = sys.argv[1] + "-" + os.environ.get("FROM_VERSION", "manual")
     path = os.path.join(folder, name + ".sqlite3")
     with sqlite3.connect(os.path.join(shared, "data.sqlite3")) as source, sqlite3.connect(path) as copy:
         source.backup(copy)

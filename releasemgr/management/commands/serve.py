@@ -2,6 +2,7 @@ import fcntl
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from argparse import ArgumentParser
@@ -49,19 +50,29 @@ class Command(BaseCommand):
             supervision = Supervision(children, settings.VAR_DIR / "serve.json")
             self._listen_for_signals()
             supervision.begin()
-            if not options["no_web"]:
-                self.stdout.write(f"The dashboard answers on http://{address(options)}/")
-            while not self.stops_asked:
-                time.sleep(0.2)
-                supervision.look_after()
+            self._look_after(supervision, options)
             supervision.stop_in_order(self._ask_slots_to_leave, lambda: self.stops_asked > 1)
             if options["stop_database"] and "EMBEDDED_IN" in settings.DATABASES["default"]:
                 Server(settings.DATABASES["default"]["EMBEDDED_IN"]).stop()
+
+    def announce(self, options: dict[str, Any]) -> None:
+        """Called once, when the dashboard answers."""
+        self.stdout.write(f"The dashboard answers on http://{address(options)}/")
+
+    def _look_after(self, supervision: Supervision, options: dict[str, Any]) -> None:
+        announced = options["no_web"]
+        while not self.stops_asked:
+            time.sleep(0.2)
+            supervision.look_after()
+            if not announced and answers(options):
+                self.announce(options)
+                announced = True
 
     def _prepare(self, *, web: bool) -> None:
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             raise CommandError("The database lacks migrations. Run: manage.py migrate")
+        slots.ensure_slots()
         slots.clear_stopping()
         connection.close()
         if web:
@@ -123,6 +134,16 @@ def gunicorn(options: dict[str, Any]) -> list[str]:
 def address(options: dict[str, Any]) -> str:
     host = f"[{options['bind']}]" if ":" in options["bind"] else options["bind"]
     return f"{host}:{options['port']}"
+
+
+def answers(options: dict[str, Any]) -> bool:
+    """Whether something listens there: on every address means on this machine's own, too."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options["bind"], options["bind"])  # noqa: S104 - compared
+    try:
+        with socket.create_connection((reachable, options["port"]), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -1,0 +1,170 @@
+"""`make demo SERVE=0` as a whole: the month, the last night's results, and that nothing stays behind."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.demo, pytest.mark.timeout(420)]
+
+BASE = Path(__file__).parents[2]
+LOOK = """
+import json
+from django.db.models import F, Q
+from upgrades.models import Run, Step, Upgrade
+from instances.models import Host, Instance
+from builds.maturity import Maturity
+from builds.services import build_named, judge_promotion
+from releasemgr.lib import clock, queue
+
+last = Run.objects.nightly().latest("date")
+begun = Step.objects.exclude(started_at=None)
+outside = Q(started_at__lt=F("upgrade__started_at")) | Q(ended_at__lt=F("started_at"))
+print(json.dumps({
+    "outcomes": dict(last.upgrades.values_list("instance__slug", "outcome")),
+    "ends": dict(last.upgrades.values_list("instance__slug", "end_code")),
+    "errors": dict(last.upgrades.values_list("instance__slug", "first_error")),
+    "codes": dict(last.decisions.values_list("instance__slug", "code")),
+    "nights": Run.objects.nightly().count(),
+    "missed": Run.objects.filter(missed=True).count(),
+    "open": Run.objects.filter(ended_at=None).count(),
+    "nights with upgrades": Run.objects.exclude(upgrades=None).distinct().count(),
+    "in the future": Upgrade.objects.filter(ended_at__gt=clock.now()).count(),
+    "steps out of place": begun.filter(outside).count(),
+    "steps after the night": begun.filter(ended_at__gt=F("upgrade__run__ended_at")).count(),
+    "way back": list(last.upgrades.get(instance__slug="lindqvist-live").steps.filter(phase="back")
+                     .values_list("name", "state")),
+    "runs": dict(Instance.objects.values_list("slug", "reported_version")),
+    "failing hosts": list(Host.objects.exclude(failing_since=None).values_list("name", flat=True)),
+    "may become stable": judge_promotion(build_named("4.20.2"), Maturity.STABLE, now=clock.now()).allowed,
+    "queued": queue.waiting(queue.UPGRADES),
+}))
+"""
+
+
+@dataclass
+class Made:
+    """A demo in a folder of its own, and what its first run printed."""
+
+    var: Path
+    said: str = ""
+    found: dict[str, Any] | None = None
+
+    def manage(self, *words: str) -> subprocess.CompletedProcess[str]:
+        hidden = ("DATABASE_URL", "RELEASEMGR_SSH_KEY", "RELEASEMGR_LOG_LEVEL")
+        environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        return subprocess.run(
+            [sys.executable, "manage.py", *words],
+            cwd=BASE,
+            env=environment | {"RELEASEMGR_VAR": str(self.var)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def look(self) -> dict[str, Any]:
+        done = self.manage("shell", "--no-imports", "-c", LOOK)
+        assert done.returncode == 0, done.stderr
+        self.manage("database", "stop")
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+    def left_running(self) -> list[str]:
+        """Whatever was started with this folder in its words or its environment, or works in it."""
+        return [found for entry in Path("/proc").iterdir() if entry.name.isdigit() if (found := self._ours(entry))]
+
+    def _ours(self, process: Path) -> str:
+        try:
+            texts = [(process / name).read_bytes() for name in ("cmdline", "environ")]
+            texts.append(os.fsencode(os.readlink(process / "cwd")))
+        except OSError:
+            return ""
+        return f"{process.name} {texts[0]!r}" if any(os.fsencode(self.var) in text for text in texts) else ""
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Made]:
+    """Not in pytest's folder, where another user's PostgreSQL may not go when root runs the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="releasemgr-demo-"))
+    folder.chmod(0o711)
+    made = Made(folder / "var")
+    try:
+        done = made.manage("demo", "--no-serve")
+        assert done.returncode == 0, done.stdout + done.stderr
+        made.said = done.stdout
+        assert made.left_running() == []
+        made.found = made.look()
+        yield made
+    finally:
+        made.manage("database", "stop")
+        shutil.rmtree(folder)
+
+
+def test_the_last_night_shows_every_case(made: Made) -> None:
+    assert made.found
+    outcomes = made.found["outcomes"]
+    failed = {slug: outcome for slug, outcome in outcomes.items() if outcome != "succeeded"}
+    assert failed == {"lindqvist-live": "rolled_back", "banyan-test": "blocked", "tamarind-test": "blocked"}
+    assert len(outcomes) == 22
+    assert made.found["ends"]["banyan-test"] == "unreachable"
+    assert "Not enough disk" in made.found["errors"]["tamarind-test"]
+    assert "legacy_reports" in made.found["errors"]["lindqvist-live"]
+    assert made.found["failing hosts"] == ["app-bom-01"]
+    codes = made.found["codes"]
+    assert codes["cascadia-training"] == "ahead"
+    assert codes["banyan-live"] == codes["ostrov-live"] == "up_to_date"
+    assert len(codes) == 30
+
+
+def test_the_way_back_really_ran_and_the_sites_report_where_they_are(made: Made) -> None:
+    assert made.found
+    assert made.found["way back"] == [
+        ["switch-back", "succeeded"],
+        ["undo-migrate", "succeeded"],
+        ["restart-old", "succeeded"],
+        ["remove-release", "succeeded"],
+    ]
+    runs = made.found["runs"]
+    assert runs["lindqvist-live"] == runs["tamarind-test"] == runs["banyan-test"] == "4.20.2"
+    assert (runs["kestrel-test"], runs["halvorsen-test"], runs["novara-it-live"]) == ("4.21.0", "4.20.4", "4.19.6")
+
+
+def test_the_month_is_whole_and_nothing_lies_in_the_future(made: Made) -> None:
+    assert made.found
+    assert (made.found["nights"], made.found["missed"], made.found["open"]) == (29, 0, 0)
+    assert made.found["nights with upgrades"] == 8
+    strange = ("in the future", "steps out of place", "steps after the night", "queued")
+    assert {name: made.found[name] for name in strange} == dict.fromkeys(strange, 0)
+    assert made.found["may become stable"] is True
+
+
+def test_the_table_names_every_site_once_with_its_result(made: Made) -> None:
+    assert made.found
+    results = made.said.partition("The night of ")[2].splitlines()
+    firsts = [line.split()[0] for line in results if line]
+    for slug in made.found["codes"]:
+        assert firsts.count(slug) == 1
+    line = next(line for line in results if line.startswith("lindqvist-live"))
+    assert line.split()[1:3] == ["4.20.2", "4.20.4"]
+    assert "Rolled back" in line
+    totals = [line for line in results if line][-1]
+    assert totals.startswith("22 upgrades: 19 succeeded, 2 blocked, 1 rolled back. 8 sites were left alone:")
+
+
+def test_a_second_run_goes_on_with_what_is_there(made: Made) -> None:
+    password = (made.var / "demo" / "password").read_text()
+    again = made.manage("demo", "--no-serve")
+    assert again.returncode == 0, again.stderr
+    assert "Living through" not in again.stdout
+    assert again.stdout.partition("The night of ")[2] == made.said.partition("The night of ")[2]
+    assert made.left_running() == []
+    assert made.look() == made.found
+    assert (made.var / "demo" / "password").read_text() == password

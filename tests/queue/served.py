@@ -1,0 +1,78 @@
+"""A var folder of its own, and `manage.py serve` on it: gunicorn, both clusters and a PostgreSQL."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from releasemgr.lib import sessions
+
+BASE = Path(__file__).parents[2]
+EXIT_WITHIN = 60.0
+
+
+def wait_until(condition: Callable[[], object], within: float = 40.0) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+
+
+class Served:
+    """A checkout's var folder, and what serves it now."""
+
+    def __init__(self, var: Path) -> None:
+        self.var = var
+        self.log = var.parent / "log"
+        self.environment = {**os.environ, "RELEASEMGR_VAR": str(var), "DATABASE_URL": ""}
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def manage(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "manage.py", *words]
+        return subprocess.run(command, cwd=BASE, env=self.environment, capture_output=True, text=True)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "manage.py", "serve", "--port", str(self.port), "--web-workers", "1"]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=BASE, env=self.environment, stdout=log, stderr=log)
+        wait_until(lambda: self.answers() and self.said().count("] running.") >= 2)
+        return self.process
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def answers(self) -> bool:
+        """Anything at all over HTTP; which page there is, is not asked here."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=5):
+                return True
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
+
+    def leaders(self) -> dict[str, sessions.Member]:
+        known = json.loads((self.var / "serve.json").read_text())["children"]
+        return {name: sessions.Member(pid, pid, started) for name, (pid, started) in known.items()}
+
+    def end(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(EXIT_WITHIN)
+        if (self.var / "serve.json").exists():
+            for leader in self.leaders().values():
+                sessions.kill(leader)
+        self.manage("database", "stop")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,99 @@
+"""Runs and upgrades in words, for templates."""
+
+from datetime import timedelta
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from releasemgr.lib import clock, words
+from releasemgr.lib.choices import Colour
+from releasemgr.lib.components import Part
+from releasemgr.templatetags.ui import when
+from upgrades import sentences
+from upgrades.choices import EndCode, Outcome, RunState, UpgradeState
+from upgrades.models import Run, Upgrade
+from upgrades.views.runs import night_name
+
+register = template.Library()
+
+
+@register.filter
+def run_name(run: Run) -> str:
+    return night_name(run)
+
+
+@register.filter
+def run_took(run: Run) -> timedelta:
+    """Until now while it runs."""
+    return (run.ended_at or clock.now()) - run.starts_at
+
+
+@register.simple_tag
+def run_parts(run: Run) -> list[Part]:
+    """Of a run from RunQuerySet.for_list()."""
+    counts = [(Outcome.SUCCEEDED, "succeeded"), (Outcome.BLOCKED, "failed"), (Outcome.NOT_STARTED, "untouched")]
+    labels = {"succeeded": _("succeeded"), "failed": _("failed"), "untouched": _("not touched")}
+    parts = [Part(look.colour, getattr(run, name), labels[name]) for look, name in counts]
+    return [*parts, Part(UpgradeState.RUNNING.colour, getattr(run, "active", 0), _("under way or waiting"))]
+
+
+@register.simple_tag
+def run_times(run: Run) -> SafeString:
+    """From when to when, how long, and who started it."""
+    begun = format_html(_("Started {}"), when(run.starts_at))
+    if run.missed:
+        return format_html(_("Should have started {}."), when(run.starts_at))
+    if run.ended_at:
+        begun = format_html(
+            _("{} to {}, {}"), when(run.starts_at), when(run.ended_at), words.took(run.ended_at - run.starts_at)
+        )
+    user = run.requested_by
+    return format_html(_("{} by {}."), begun, user.get_full_name() or user.username) if user else _dot(begun)
+
+
+def _dot(text: SafeString) -> SafeString:
+    return format_html("{}.", text)
+
+
+@register.simple_tag
+def run_colour(run: Run, awaiting: int) -> str:
+    if awaiting:
+        return Colour.BAD
+    return Colour.OK if run.state is RunState.ENDED else run.state.colour
+
+
+@register.simple_tag
+def standing(upgrade: Upgrade) -> str:
+    """How the site stands after a failed upgrade."""
+    outcome = Outcome(upgrade.outcome) if upgrade.outcome else None
+    return str(sentences.STANDING[outcome]) % upgrade.end_values if outcome else ""
+
+
+@register.simple_tag
+def first_error(upgrade: Upgrade) -> str:
+    """The first error line of its log, or what happened where nothing was printed."""
+    if upgrade.first_error or not upgrade.outcome:
+        return upgrade.first_error
+    return str(sentences.END_SENTENCES[EndCode(upgrade.end_code)]) % upgrade.end_values
+
+
+@register.simple_tag
+def upgrade_times(upgrade: Upgrade) -> SafeString:
+    """Its number, its host, when, how long, and its run."""
+    run = format_html('<a href="{}">{}</a>', upgrade.run.get_absolute_url(), _("Run #%d") % upgrade.run_id)
+    host = upgrade.instance.host.name
+    if upgrade.started_at is None:
+        return format_html(_("Upgrade {} on {}, not begun. {}."), upgrade.pk, host, run)
+    if upgrade.ended_at is None:
+        return format_html(_("Upgrade {} on {}, started {}. {}."), upgrade.pk, host, when(upgrade.started_at), run)
+    return format_html(
+        _("Upgrade {} on {}, {} to {}, {}. {}."),
+        upgrade.pk,
+        host,
+        when(upgrade.started_at),
+        when(upgrade.ended_at, "time"),
+        words.took(upgrade.ended_at - upgrade.started_at),
+        run,
+    )

@@ -1,0 +1,148 @@
+"""One upgrade: what happened, its steps and its log, and the decision of a person where it needs one."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_POST
+
+from releasemgr.lib import clock, words
+from releasemgr.lib.actors import Actor, Origin
+from releasemgr.lib.permission import needs, person
+from releasemgr.roles import roles_with
+from upgrades import sentences
+from upgrades.choices import EndCode, Outcome, StepState, UpgradeState
+from upgrades.exceptions import UpgradeChanged
+from upgrades.forms import UnlockForm
+from upgrades.log_lines import Line
+from upgrades.models import Upgrade
+from upgrades.services.ends import unlock_site
+from upgrades.views.log_blocks import Log
+
+DECIDE = "upgrades.decide_upgrade"
+EARLIER_UPGRADES = 5
+LONGEST_SEARCH = 200
+
+
+@require_GET
+@needs("upgrades.view_upgrade")
+def upgrade_detail(request: HttpRequest, number: int) -> HttpResponse:
+    """`line` opens the step with that line, `find` and `errors` show the lines that match."""
+    context = _page(request, upgrade_for_page(number), UnlockForm())
+    return render(request, "upgrades/_log.html" if request.htmx else "upgrades/upgrade_detail.html", context)
+
+
+def upgrade_for_page(number: int) -> Upgrade:
+    upgrades = Upgrade.objects.select_related(
+        "run", "build", "instance__customer", "instance__host", "decided_by", "run__requested_by"
+    )
+    return get_object_or_404(upgrades.defer("journal"), pk=number)
+
+
+@require_POST
+@needs(DECIDE)
+def unlock(request: HttpRequest, number: int) -> HttpResponse:
+    upgrade = upgrade_for_page(number)
+    form = UnlockForm(request.POST)
+    if not form.is_valid():
+        return render(request, "upgrades/upgrade_detail.html", _page(request, upgrade, form), status=422)
+    try:
+        unlock_site(
+            upgrade,
+            actor=Actor(Origin.PAGE, person(request)),
+            now=clock.now(),
+            note=form.cleaned_data["note"],
+        )
+    except UpgradeChanged:
+        messages.warning(request, _("Someone else has decided meanwhile. Nothing was changed."))
+    else:
+        messages.success(
+            request, _("%(site)s is unlocked: the next night plans it again.") % {"site": upgrade.instance}
+        )
+    return redirect(upgrade)
+
+
+def _page(request: HttpRequest, upgrade: Upgrade, form: UnlockForm) -> dict[str, Any]:
+    now = clock.now()
+    log = Log(upgrade, now)
+    total = log.count()
+    context = facts_of(request, upgrade, log, now) | {"form": form, "total": total, "errors": log.count_errors()}
+    find = request.GET.get("find", "").strip()[:LONGEST_SEARCH]
+    if find or "errors" in request.GET:
+        shown, hits = log.found(log.is_error if not find else _says(find))
+        return context | {"shown": shown, "hits": hits, "find": find, "hit_words": _hit_words(hits, find)}
+    return context | {"shown": log.page(total, _wanted_line(request)), "following": upgrade.is_active}
+
+
+def _says(text: str) -> Any:
+    folded = text.casefold()
+
+    def says(line: Line) -> bool:
+        return folded in line.text.casefold()
+
+    return says
+
+
+def _hit_words(hits: int, find: str) -> str:
+    if not find:
+        return ngettext("%(n)d line is an error", "%(n)d lines are errors", hits) % {"n": hits}
+    return ngettext("%(n)d line says “%(text)s”", "%(n)d lines say “%(text)s”", hits) % {"n": hits, "text": find}
+
+
+def _wanted_line(request: HttpRequest) -> int | None:
+    text = request.GET.get("line", "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 12):
+        raise BadRequest("line is no number")
+    return int(text)
+
+
+def facts_of(request: HttpRequest, upgrade: Upgrade, log: Log, now: datetime) -> dict[str, Any]:
+    """What the page shows beside the log, and a fragment renews while it grows."""
+    return {
+        "upgrade": upgrade,
+        "log": log,
+        "now": now,
+        "status": upgrade.status,
+        "status_words": _status_words(upgrade, log, now),
+        "took": upgrade.took,
+        "what_happened": _what_happened(upgrade),
+        "advice": sentences.advice(Outcome(upgrade.outcome)) if upgrade.outcome else "",
+        "awaits": upgrade.outcome == Outcome.NEEDS_A_PERSON and upgrade.decided_at is None,
+        "may_decide": request.user.has_perm(DECIDE),
+        "roles": roles_with(DECIDE),
+        "events": [(event, UpgradeState(event.to_state)) for event in upgrade.events.all()],
+        "previous": _earlier_upgrades(upgrade),
+    }
+
+
+def _what_happened(upgrade: Upgrade) -> str:
+    if not upgrade.outcome:
+        return ""
+    return sentences.end_sentence(Outcome(upgrade.outcome), EndCode(upgrade.end_code), upgrade.end_values)
+
+
+def _status_words(upgrade: Upgrade, log: Log, now: datetime) -> str:
+    """The outcome, or where it is: “Running, step 5 of 10, 2 min 47 s”."""
+    if upgrade.outcome:
+        return sentences.result_words(Outcome(upgrade.outcome), upgrade.end_values)
+    places = [place for place, block in enumerate(log.way_there, 1) if block.look is StepState.RUNNING]
+    if not places or upgrade.started_at is None:
+        return str(upgrade.status.label)
+    return _("%(state)s, step %(place)d of %(steps)d, %(took)s") % {
+        "state": upgrade.status.label,
+        "place": places[0],
+        "steps": len(log.way_there),
+        "took": words.took(max(now - upgrade.started_at, timedelta(0))),
+    }
+
+
+def _earlier_upgrades(upgrade: Upgrade) -> list[Upgrade]:
+    earlier = Upgrade.objects.filter(instance=upgrade.instance, pk__lt=upgrade.pk)
+    return list(earlier.select_related("build").defer("journal").order_by("-pk")[:EARLIER_UPGRADES])
