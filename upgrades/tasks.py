@@ -78,6 +78,7 @@ def wait_for(run: Run, progress: Callable[[Run], None] = lambda run: None) -> No
             asked_at = time.monotonic()
         elif time.monotonic() - asked_at > PATIENCE:
             Supervisor(connect).run(lasting=PATIENCE)
+            runs.close_overdue_runs(clock.now())  # without workers there is no reaper either
         progress(run)
         time.sleep(0.5)
     run.refresh_from_db()

@@ -18,6 +18,7 @@ from instances.services import set_target
 from releasemgr.lib.actors import COMMAND, IMPORT, Origin
 from tests.commands import json_of, refusal_of, text_of
 from tests.factories import HOST_KEY, NOW, make_build, make_host
+from tests.together import run_together
 
 pytestmark = pytest.mark.django_db
 
@@ -378,6 +379,26 @@ def test_a_second_run_costs_the_same_queries_for_any_number_of_sites(write: Any)
         return len(again)
 
     assert queries_of_a_second_run(2) == queries_of_a_second_run(20)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_file_imported_twice_at_the_same_moment_is_imported_once(write: Any) -> None:
+    path = write(example("json"))
+
+    def run() -> str:
+        try:
+            report = bring_in(path)
+        except FleetInvalid as refused:
+            return refused.errors[0]
+        return ",".join(sorted(set(report.sites.values())))
+
+    answers = run_together(run, run)
+
+    assert answers.count("created") == 1
+    assert set(answers) - {"created"} <= {
+        "unchanged", "Somebody else changed the fleet at the same time. Import the file again.",
+    }  # fmt: skip
+    assert (Instance.objects.count(), TargetChange.objects.count()) == (3, 3)
 
 
 def test_the_command_prints_what_it_did(write: Any) -> None:
