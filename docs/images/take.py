@@ -5,20 +5,21 @@ not all are wanted.
 """
 
 import argparse
+import os
 import shutil
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).parent
-PASSWORD = HERE.parents[1] / "var" / "demo" / "password"
+VAR = Path(os.environ.get("RELEASEMGR_VAR") or HERE.parents[1] / "var")
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 PICTURES = {
     "overview": "/",
     "sites": "/sites/",
     "site": "/sites/cascadia-training/",
     "promotion": "/builds/4.20.2/promote/stable/",
-    "tonight": "/tonight/",
+    "tonight": "/runs/tonight/",
     "run": "/runs/29/",
 }
 
@@ -40,9 +41,9 @@ def main() -> None:
 
 
 def sign_in(page: Page, address: str) -> None:
-    page.goto(address + "/")
+    page.goto(address + "/sign-in/?next=/account/")
     page.fill("input[name=username]", "manager")
-    page.fill("input[name=password]", PASSWORD.read_text().strip())
+    page.fill("input[name=password]", (VAR / "demo" / "password").read_text().strip())
     page.press("input[name=password]", "Enter")
     page.wait_for_load_state("networkidle")
 

@@ -3,15 +3,22 @@
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from releasemgr.demo import lifecycle
+from tests.queue.served import free_port, wait_until
 
 pytestmark = [pytest.mark.demo, pytest.mark.timeout(420)]
 
@@ -58,17 +65,37 @@ class Made:
     said: str = ""
     found: dict[str, Any] | None = None
 
-    def manage(self, *words: str) -> subprocess.CompletedProcess[str]:
+    @property
+    def environment(self) -> dict[str, str]:
         hidden = ("DATABASE_URL", "RELEASEMGR_SSH_KEY", "RELEASEMGR_LOG_LEVEL")
-        environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        kept = {name: value for name, value in os.environ.items() if name not in hidden}
+        return kept | {"RELEASEMGR_VAR": str(self.var)}
+
+    def manage(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "manage.py", *words],
             cwd=BASE,
-            env=environment | {"RELEASEMGR_VAR": str(self.var)},
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
         )
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """The command, going on while the test does something else. Its output is in `output`."""
+        with self.output.open("w") as output:
+            return subprocess.Popen(
+                [sys.executable, "manage.py", *words],
+                cwd=BASE,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+
+    @property
+    def output(self) -> Path:
+        return self.var.parent / "output"
 
     def look(self) -> dict[str, Any]:
         done = self.manage("shell", "--no-imports", "-c", LOOK)
@@ -90,22 +117,35 @@ class Made:
         return f"{process.name} {texts[0]!r}" if any(os.fsencode(self.var) in text for text in texts) else ""
 
 
-@pytest.fixture(scope="module")
-def made() -> Iterator[Made]:
+@contextmanager
+def own_folder() -> Iterator[Made]:
     """Not in pytest's folder, where another user's PostgreSQL may not go when root runs the tests."""
     folder = Path(tempfile.mkdtemp(prefix="releasemgr-demo-"))
     folder.chmod(0o711)
     made = Made(folder / "var")
     try:
+        yield made
+    finally:
+        lifecycle.stop(made.var / "demo")
+        made.manage("database", "stop")
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Made]:
+    with own_folder() as made:
         done = made.manage("demo", "--no-serve")
         assert done.returncode == 0, done.stdout + done.stderr
         made.said = done.stdout
         assert made.left_running() == []
         made.found = made.look()
         yield made
-    finally:
-        made.manage("database", "stop")
-        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def fresh() -> Iterator[Made]:
+    with own_folder() as made:
+        yield made
 
 
 def test_the_last_night_shows_every_case(made: Made) -> None:
@@ -168,3 +208,58 @@ def test_a_second_run_goes_on_with_what_is_there(made: Made) -> None:
     assert made.left_running() == []
     assert made.look() == made.found
     assert (made.var / "demo" / "password").read_text() == password
+
+
+def test_it_serves_until_ctrl_c_and_leaves_nothing_behind(made: Made) -> None:
+    port = str(free_port())
+    demo = made.begin("demo", "--port", port)
+    wait_until(lambda: "Sign in as" in made.output.read_text(), 60)
+    address, sign_in = made.output.read_text().splitlines()[-2:]
+    assert address == f"http://127.0.0.1:{port}/"
+    assert (made.var / "demo" / "password").read_text().strip() in sign_in
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/sign-in/", timeout=10) as page:
+        assert page.status == 200
+    assert "already served, by process" in made.manage("demo", "--no-serve").stderr
+
+    demo.send_signal(signal.SIGINT)
+    assert demo.wait(60) == 0
+    assert made.left_running() == []
+
+
+def test_a_demo_that_is_cut_off_leaves_nothing_behind_and_is_begun_anew(fresh: Made) -> None:
+    demo = fresh.begin("demo", "--no-serve")
+    wait_until(lambda: "  Night of" in fresh.output.read_text(), 60)
+
+    demo.send_signal(signal.SIGTERM)
+    assert demo.wait(60) == 1
+    assert "Stopped." in fresh.output.read_text()
+    assert fresh.left_running() == []
+
+    again = fresh.begin("demo", "--no-serve")
+    wait_until(lambda: "Living through" in fresh.output.read_text(), 60)
+    assert "did not get to its end. Starting anew" in fresh.output.read_text()
+    again.send_signal(signal.SIGINT)
+    assert again.wait(60) == 1
+    assert fresh.left_running() == []
+
+
+@pytest.mark.parametrize("words", [(), ("--reset",)])
+def test_content_that_no_demo_made_is_left_alone(fresh: Made, words: tuple[str, ...]) -> None:
+    assert fresh.manage("migrate", "--verbosity", "0").returncode == 0
+    make = "from django.contrib.auth.models import User; User.objects.create_user('somebody')"
+    count = "from django.contrib.auth.models import User; print(User.objects.get().username)"
+    assert fresh.manage("shell", "--no-imports", "-c", make).returncode == 0
+
+    refused = fresh.manage("demo", "--no-serve", *words)
+    assert refused.returncode == 1
+    assert "data that no demo made" in refused.stderr
+    assert not (fresh.var / "demo").exists()
+    assert fresh.manage("shell", "--no-imports", "-c", count).stdout.split()[-1] == "somebody"
+
+
+def test_a_taken_port_is_refused_before_anything_is_done(fresh: Made) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused = fresh.manage("demo", "--port", str(taken.getsockname()[1]))
+    assert refused.returncode == 1
+    assert "Choose another port" in refused.stderr
+    assert not (fresh.var / "postgres").exists()

@@ -25,7 +25,10 @@ from releasemgr.management.commands import serve
 from upgrades.models import Run
 
 NEEDED = ("setsid", "flock", "timeout", "tar", "sha256sum", "date")  # on the hosts; python3 they are given
-OWN_DATABASE = "It holds data that no demo made, and they stay. Set DATABASE_URL to an empty database for the demo."
+OWN_DATABASE = (
+    "The database holds data that no demo made, and they stay. "
+    "Give the demo an empty database (DATABASE_URL) or a folder of its own (RELEASEMGR_VAR)."
+)
 
 
 class Command(BaseCommand):
@@ -41,6 +44,8 @@ class Command(BaseCommand):
         self.root: Path = settings.VAR_DIR / "demo"
         quieten()
         _refuse_lacking_programs()
+        if not options["no_serve"]:
+            serve.refuse_taken(options)
         with interruptible(), stopped_at_the_end(self.root):
             with serve.only_one(settings.VAR_DIR / "serve.lock"):
                 self._show(self._make(reset=options["reset"]))

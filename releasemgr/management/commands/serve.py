@@ -20,7 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from releasemgr.lib import clock, queue
 from releasemgr.lib.embedded.server import Server
-from releasemgr.lib.process_supervision import Child, Program, Supervision
+from releasemgr.lib.process_supervision import Child, Program, Supervision, end_leftovers
 from releasemgr.lib.static_files import collect_when_stale
 from upgrades.services import slots
 
@@ -48,6 +48,9 @@ class Command(BaseCommand):
             self._prepare(web=not options["no_web"])
             children = [Child(program) for program in programs(options)]
             supervision = Supervision(children, settings.VAR_DIR / "serve.json")
+            end_leftovers(supervision.record)
+            if not options["no_web"]:
+                refuse_taken(options)
             self._listen_for_signals()
             supervision.begin()
             self._look_after(supervision, options)
@@ -144,6 +147,18 @@ def answers(options: dict[str, Any]) -> bool:
             return True
     except OSError:
         return False
+
+
+def refuse_taken(options: dict[str, Any]) -> None:
+    """Else the web server would be started again and again, and somebody else would answer in its place."""
+    family = socket.AF_INET6 if ":" in options["bind"] else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((options["bind"], options["port"]))
+        except OSError as error:
+            where = f"{address(options)} cannot be listened on"
+            raise CommandError(f"{where}: {error.strerror}. Choose another port with --port (make: PORT=).") from None
 
 
 @contextmanager
