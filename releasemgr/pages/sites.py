@@ -19,6 +19,7 @@ from instances.querysets import InstanceQuerySet
 from instances.sentences import target_words
 from releasemgr.lib import clock
 from releasemgr.lib.components import ViewLink
+from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
 from releasemgr.pages.site_filter import SiteFilter
 from releasemgr.pages.site_table import SiteTable
@@ -37,7 +38,7 @@ def sites(request: HttpRequest) -> HttpResponse:
     chosen = SiteFilter(request.GET, _rows(), tonight)
     table = _table(request, chosen.chosen, tonight)
     context = _table_context(request, table, chosen) | {"views": _views(chosen, tonight), "filter": chosen}
-    return render(request, f"instances/site_list.html{'#sites' if request.htmx else ''}", context)  # type: ignore[attr-defined] # by its middleware
+    return render(request, f"instances/site_list.html{'#sites' if wants_fragment(request) else ''}", context)
 
 
 def _rows() -> InstanceQuerySet:
