@@ -159,6 +159,7 @@ def test_a_change_saved_by_htmx_answers_with_the_renewed_page(writer: Client) ->
     answer = writer.post(TARGET, {"target": "pin", "build": "4.2", "seen": "0"}, headers=HTMX)
 
     assert answer.status_code == 200
+    assert answer["HX-Push-Url"] == PAGE
     assert text(answer).startswith('<div id="site-body">')
     for words in (
         "The target of acme-live is pinned 4.2 now.",

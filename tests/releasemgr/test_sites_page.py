@@ -101,12 +101,14 @@ def test_a_locked_site_says_so_beside_what_tonight_does(reader: Client) -> None:
 
 @pytest.mark.usefixtures("fleet")
 def test_a_fragment_holds_the_rows_alone(reader: Client) -> None:
-    html = reader.get("/sites/?q=acme", headers={"HX-Request": "true"}).content.decode()
+    answer = reader.get("/sites/?q=acme&host=", headers={"HX-Request": "true"})
+    html = answer.content.decode()
 
     assert "acme-live" in html
     assert "<h1" not in html
     assert 'id="sites-summary" hx-swap-oob' in html
-    assert 'id="export" href="/sites.csv?q=acme" hx-swap-oob="true"' in html
+    assert 'id="export" href="/sites.csv?q=acme&amp;host=" hx-swap-oob="true"' in html
+    assert answer["HX-Push-Url"] == "/sites/?q=acme"
 
 
 @pytest.mark.usefixtures("fleet")
