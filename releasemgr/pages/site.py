@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
-from django_htmx.http import push_url, reswap
+from django_htmx.http import push_url
 
 from instances.exceptions import TargetChanged, TargetRefused
 from instances.forms import PIN, TargetChoiceForm, TargetForm
@@ -56,8 +56,9 @@ def site_target(request: HttpRequest, slug: str) -> HttpResponse:
     if not form.is_valid() or not _saved(request, shown, form, now):
         return _page(request, shown, now, form=form, status=422)
     if wants_fragment(request):
-        renewed = reswap(_page(request, _load(slug), now), "outerHTML show:window:top")
-        return push_url(renewed, shown.get_absolute_url())
+        renewed = push_url(_page(request, _load(slug), now), shown.get_absolute_url())
+        renewed["HX-Reswap"] = "outerHTML show:window:top"  # where the receipt stands
+        return renewed
     return redirect(shown)
 
 

@@ -107,7 +107,8 @@ def test_a_fragment_holds_the_rows_alone(reader: Client) -> None:
     assert "acme-live" in html
     assert "<h1" not in html
     assert 'id="sites-summary" hx-swap-oob' in html
-    assert 'id="export" href="/sites.csv?q=acme&amp;host=" hx-swap-oob="true"' in html
+    assert 'id="list-actions" hx-swap-oob="true"' in html
+    assert 'href="/sites.csv?q=acme"' in html
     assert answer["HX-Push-Url"] == "/sites/?q=acme"
 
 
@@ -118,6 +119,17 @@ def test_rows_are_chosen_only_by_those_who_may_start_upgrades(
     for user, boxes in ((viewer, 0), (release_manager, 6)):
         client.force_login(user)
         assert client.get("/sites/").content.decode().count("data-select ") == boxes
+
+
+@pytest.mark.usefixtures("fleet")
+def test_the_filtered_list_leads_to_upgrading_all_of_it(client: Client, release_manager: User) -> None:
+    """T9."""
+    client.force_login(release_manager)
+
+    html = client.get("/sites/?customer=acme").content.decode()
+
+    assert 'href="/upgrades/now/?customer=acme">Upgrade these 2 now…</a>' in html
+    assert 'href="/upgrades/now/">Upgrade now…</a>' in client.get("/sites/").content.decode()
 
 
 def test_the_whole_filtered_list_can_be_chosen_where_it_has_more_than_a_page(
