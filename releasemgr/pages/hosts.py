@@ -22,6 +22,7 @@ from instances.services import approve_host_key
 from releasemgr.lib import clock, queue, words
 from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.components import ViewLink
+from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs, person
 from releasemgr.lib.tables import Table
 from releasemgr.pages.site_table import SiteTable
@@ -127,7 +128,7 @@ def hosts(request: HttpRequest) -> HttpResponse:
             ViewLink(_("Needs attention"), f"{here}?view=attention", len(attention), only_attention),
         ],
     }
-    return render(request, f"instances/host_list.html{'#hosts' if request.htmx else ''}", context)  # type: ignore[attr-defined] # by its middleware
+    return render(request, f"instances/host_list.html{'#hosts' if wants_fragment(request) else ''}", context)
 
 
 @needs("instances.view_host")

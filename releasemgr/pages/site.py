@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import push_url
 
 from instances.exceptions import TargetChanged, TargetRefused
 from instances.forms import PIN, TargetChoiceForm, TargetForm
@@ -23,6 +24,7 @@ from instances.services import set_target
 from releasemgr.lib import clock, queue
 from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.choices import Colour
+from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import check, needs, person
 from releasemgr.pages.history import entries, history_rows
 from releasemgr.pages.target_choice import channel_options, pin_groups, preview_of
@@ -53,14 +55,16 @@ def site_target(request: HttpRequest, slug: str) -> HttpResponse:
     form = TargetForm(request.POST)
     if not form.is_valid() or not _saved(request, shown, form, now):
         return _page(request, shown, now, form=form, status=422)
-    if request.htmx:  # type: ignore[attr-defined] # by its middleware
-        return _page(request, _load(slug), now)
+    if wants_fragment(request):
+        renewed = push_url(_page(request, _load(slug), now), shown.get_absolute_url())
+        renewed["HX-Reswap"] = "outerHTML show:window:top"  # where the receipt stands
+        return renewed
     return redirect(shown)
 
 
 def _preview(request: HttpRequest, shown: Instance, now: datetime) -> HttpResponse:
     form = TargetChoiceForm(request.POST if request.method == "POST" else request.GET)
-    if request.htmx:  # type: ignore[attr-defined] # by its middleware
+    if wants_fragment(request):
         context = {"preview": preview_of(shown, form, at=next_night(now).starts_at)}
         return render(request, "instances/_target_form.html#preview", context)
     return _page(request, shown, now, form=form)
@@ -152,7 +156,7 @@ def _page(
 ) -> HttpResponse:
     """The page, or its body for a form that asks by htmx."""
     template = "instances/site_detail.html"
-    if request.htmx:  # type: ignore[attr-defined] # by its middleware
+    if wants_fragment(request):
         template += "#body"
     return render(request, template, _context(request, shown, now, form), status=status)
 

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
+from django_htmx.http import push_url
 from django_tables2 import RequestConfig
 
 from instances.models import Customer, Instance
@@ -19,6 +20,7 @@ from instances.querysets import InstanceQuerySet
 from instances.sentences import target_words
 from releasemgr.lib import clock
 from releasemgr.lib.components import ViewLink
+from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
 from releasemgr.pages.site_filter import SiteFilter
 from releasemgr.pages.site_table import SiteTable
@@ -37,7 +39,15 @@ def sites(request: HttpRequest) -> HttpResponse:
     chosen = SiteFilter(request.GET, _rows(), tonight)
     table = _table(request, chosen.chosen, tonight)
     context = _table_context(request, table, chosen) | {"views": _views(chosen, tonight), "filter": chosen}
-    return render(request, f"instances/site_list.html{'#sites' if request.htmx else ''}", context)  # type: ignore[attr-defined] # by its middleware
+    if not wants_fragment(request):
+        return render(request, "instances/site_list.html", context)
+    return push_url(render(request, "instances/site_list.html#sites", context), _address(request))
+
+
+def _address(request: HttpRequest) -> str:
+    """This list, without the filters that are empty: an address to hand on."""
+    given = [(name, value) for name, value in request.GET.items() if value]
+    return f"{request.path}?{urlencode(given)}" if given else request.path
 
 
 def _rows() -> InstanceQuerySet:

@@ -142,9 +142,20 @@ def _confirm_page(
         "form": form,
         "changed": changed,
         "confirm": _confirm(preview),
+        "groups": [] if preview.decisions else _groups(),
     }
     status = 409 if changed else 422 if form else 200
     return render(request, "upgrades/upgrade_now.html", context, status=status)
+
+
+def _groups() -> list[tuple[str, str, int]]:
+    """What can be chosen at once: a label, the value of `all`, and how many sites. Two queries."""
+    live, test = Instance.objects.live().count(), Instance.objects.test().count()
+    return [
+        (_("All test sites"), "test", test),
+        (_("All live sites"), "live", live),
+        (_("All sites"), "all", live + test),
+    ]
 
 
 def _confirm(preview: Preview) -> Confirm:
@@ -156,12 +167,18 @@ def _confirm(preview: Preview) -> Confirm:
     if stay:
         sentences.append(ngettext("%d site of the selection stays.", "%d sites of the selection stay.", stay) % stay)
     return Confirm(
-        title=_("%(verb)s?") % {"verb": verb} if number else _("Nothing to upgrade"),
+        title=_title(preview, verb),
         effect=" ".join(sentences),
         verb=verb,
         back=_only_site(preview),
         danger=bool(preview.live),
     )
+
+
+def _title(preview: Preview, verb: str) -> str:
+    if preview.going:
+        return _("%(verb)s?") % {"verb": verb}
+    return _("Nothing to upgrade") if preview.decisions else _("Upgrade now")
 
 
 def _only_site(preview: Preview) -> str:

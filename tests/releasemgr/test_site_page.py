@@ -159,6 +159,7 @@ def test_a_change_saved_by_htmx_answers_with_the_renewed_page(writer: Client) ->
     answer = writer.post(TARGET, {"target": "pin", "build": "4.2", "seen": "0"}, headers=HTMX)
 
     assert answer.status_code == 200
+    assert answer["HX-Push-Url"] == PAGE
     assert text(answer).startswith('<div id="site-body">')
     for words in (
         "The target of acme-live is pinned 4.2 now.",
@@ -328,7 +329,7 @@ def test_the_page_needs_as_many_queries_for_many_neighbours_as_for_few(writer: C
             answer = writer.get(PAGE)
         counts.append(len(queries))
 
-    assert counts[0] == counts[1] <= 25
+    assert counts[0] == counts[1] <= 36  # about ten of them for the shell
     assert len(answer.context["neighbours"]) == 8
     assert "All sites of this customer" in text(answer)
 

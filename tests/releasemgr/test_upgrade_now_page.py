@@ -133,6 +133,18 @@ def test_p1_a_plan_that_changed_in_between_starts_nothing_and_is_shown_anew(mana
     assert manager.post(PAGE, form_of(answer)).status_code == 302
 
 
+def test_without_a_selection_the_page_offers_all_test_and_all_live_sites(manager: Client) -> None:
+    """T9."""
+    answer = manager.get(PAGE)
+
+    assert answer.context["groups"] == [
+        ("All test sites", "test", 1),
+        ("All live sites", "live", 3),
+        ("All sites", "all", 4),
+    ]
+    assert 'href="/upgrades/now/?all=test">All test sites</a>' in answer.content.decode()
+
+
 def test_one_site_is_named_in_the_question_and_on_the_button(manager: Client) -> None:
     html = manager.get(f"{PAGE}?site=acme-test").content.decode()
 
