@@ -19,10 +19,11 @@ FRESH_FOR_S = 15
 
 @dataclass(frozen=True)
 class Badge:
-    """A count or a word beside an entry of the navigation. `bad` where someone should look."""
+    """A count or a word beside an entry of the navigation. `bad` where someone should look, `of` says of what."""
 
     text: str
     bad: bool = False
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,13 @@ def _badges() -> dict[str, Badge | None]:
 def _runs_badge() -> Badge | None:
     stuck = Upgrade.objects.awaiting_a_person().count()
     if stuck:
-        return Badge(ngettext("%(n)d needs a person", "%(n)d need a person", stuck) % {"n": stuck}, bad=True)
+        return Badge(str(stuck), bad=True, of=ngettext("needs a person", "need a person", stuck))
     last = Run.objects.nightly().order_by("-date").first()
     return Badge(_("missed"), bad=True) if last and last.missed else None
 
 
 def _hosts_badge() -> Badge | None:
     asking = Host.objects.filter(Q(failing_since__isnull=False) | ~Q(offered_key="")).count()
-    return Badge(str(asking), bad=True) if asking else None
+    return (
+        Badge(str(asking), bad=True, of=ngettext("asks for a person", "ask for a person", asking)) if asking else None
+    )
