@@ -1,5 +1,7 @@
 """Markdown that others wrote, as HTML that is safe to show."""
 
+import re
+
 import nh3
 from django.utils.safestring import SafeString, mark_safe
 from markdown import Markdown
@@ -11,10 +13,20 @@ TAGS = {
 }  # fmt: skip
 SCHEMES = {"http", "https", "mailto"}
 TOP_HEADING = 3  # a card's own heading is an h2
+HEADING = re.compile(r"<h([1-6])>")
 
 
 def rendered(text: str) -> SafeString:
-    """No script, style, image, form or attribute survives but a link's address."""
-    reader = Markdown(extensions=["fenced_code", "sane_lists", "tables", TocExtension(baselevel=TOP_HEADING)])
-    cleaned = nh3.clean(reader.convert(text), tags=TAGS, attributes={"a": {"href"}}, url_schemes=SCHEMES)
+    """No script, style, image, form or attribute survives but a link's address.
+
+    Headings keep their order, and the highest one becomes an h3.
+    """
+    highest = min((int(level) for level in HEADING.findall(_converted(text))), default=1)
+    html = _converted(text, TocExtension(baselevel=1 + TOP_HEADING - highest))
+    cleaned = nh3.clean(html, tags=TAGS, attributes={"a": {"href"}}, url_schemes=SCHEMES)
     return mark_safe(cleaned)  # noqa: S308 - nh3 left only what stands above
+
+
+def _converted(text: str, *more: TocExtension) -> str:
+    html: str = Markdown(extensions=["fenced_code", "sane_lists", "tables", *more]).convert(text)
+    return html

@@ -25,7 +25,7 @@ from releasemgr.lib.permission import needs
 from releasemgr.pages.channels import Clock, clock_of, soak_clock
 from releasemgr.pages.found import build_or_404
 from releasemgr.roles import roles_with
-from upgrades.choices import FAILED, GOOD, UNTOUCHED, Outcome
+from upgrades.choices import FAILED, GOOD, Outcome
 from upgrades.models import Upgrade
 from upgrades.services.exposure import exposure_of
 
@@ -167,6 +167,7 @@ def outcome_parts(outcomes: list[Any]) -> list[Part]:
         ("warn", (Outcome.ROLLED_BACK,), _("rolled back")),
         ("bad", (Outcome.NEEDS_A_PERSON,), _("needs a person")),
         ("bad", tuple(failed), _("failed")),
-        ("idle", UNTOUCHED, _("not done")),
+        ("idle", (Outcome.SKIPPED,), _("skipped")),
+        ("idle", (Outcome.NOT_STARTED,), _("not started")),
     ]
     return [Part(colour, sum(outcome in group for outcome in outcomes), label) for colour, group, label in groups]

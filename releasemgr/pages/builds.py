@@ -87,7 +87,8 @@ class BuildTable(Table):
         lane = self.current.get(record.pk)
         if lane and lane.clock and not (record.is_withdrawn or record.quarantined_at):
             return format_html(
-                '<span class="row-line"><svg class="soak w-soak{}" aria-hidden="true"><rect width="{}%"/></svg> {}</span>',
+                '<span class="row-line"><svg class="soak w-soak{}" aria-hidden="true">'
+                '<rect width="{}%"/></svg> {}</span>',
                 " done" if lane.clock.complete else "",
                 round(100 * lane.clock.done / lane.clock.total),
                 lane.clock.label,
@@ -126,8 +127,10 @@ def progress_of(build: Build, *, past: bool, now: datetime) -> str:
         return _("Artefact changed, %(day)s") % {"day": words.day_of(build.quarantined_at, now)}
     if build.stage is Maturity.CANDIDATE:
         return _candidate_progress(build)
-    since = {"channel": build.stage.channel.capitalize(), "day": words.day_of(build.channel_since, now)}
-    return (_("Came as %(channel)s %(day)s") if past else _("%(channel)s since %(day)s")) % since
+    name, day = build.stage.channel, words.day_of(build.channel_since, now)
+    if past:
+        return _("Entered %(channel)s %(day)s") % {"channel": name, "day": day}
+    return _("%(channel)s since %(day)s") % {"channel": name.capitalize(), "day": day}
 
 
 def _candidate_progress(build: Build) -> str:

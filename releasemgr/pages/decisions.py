@@ -1,9 +1,10 @@
 """What needs a decision: worked out from what is there whenever the page is opened, and never stored."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
+from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q
 from django.urls import reverse
@@ -29,7 +30,7 @@ HOSTS_OWN = (EndCode.UNREACHABLE, EndCode.HOST_KEY)
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing to decide: what happened in bold, what it means, and one button. `wide` is the page's main one."""
+    """One thing to decide: what happened in bold, what it means, and one button; `main` is the page's blue one."""
 
     icon: str
     colour: Colour
@@ -113,17 +114,19 @@ def _fallen_entry(outcome: Outcome, upgrades: list[Upgrade]) -> Entry:
         title = ngettext(
             "%(version)s rolled back on %(n)d site", "%(version)s rolled back on %(n)d sites", len(upgrades)
         )
-        text = _("The sites are up on the version from before. The next night tries again.")
+        text = ngettext(
+            "The site is up on the version from before.", "The sites are up on the version from before.", len(upgrades)
+        )
     else:
         title = ngettext("%(version)s failed on %(n)d site", "%(version)s failed on %(n)d sites", len(upgrades))
-        text = _("Nothing was changed. The next night tries again.")
+        text = _("Nothing was changed.")
     return Entry(
         icon=outcome.icon,
         colour=Colour(outcome.colour),
         title=title % values,
         sites=[upgrade.instance for upgrade in upgrades[:SITES_NAMED]],
         more=max(0, len(upgrades) - SITES_NAMED),
-        text=text,
+        text=f"{text} {_('The next night tries again.')}",
         url=upgrades[0].get_absolute_url() if len(upgrades) == 1 else upgrades[0].build.get_absolute_url(),
         button=_("Open log") if len(upgrades) == 1 else _("Open build"),
     )
@@ -162,7 +165,8 @@ def _soaked_entry(lane: Lane, upgrading: int) -> Entry:
 def _hosts(now: datetime) -> Iterator[Entry]:
     """Hosts that do not answer, and those whose key a person has to look at (U6)."""
     asking = Host.objects.filter(Q(failing_since__isnull=False) | ~Q(offered_key=""))
-    for host in asking.annotate(site_count=Count("instances")).order_by("name"):
+    hosts: Iterable[Any] = asking.annotate(site_count=Count("instances")).order_by("name")
+    for host in hosts:
         if host.failing_since:
             yield _unanswering(host, host.site_count, now)
         if host.offered_key:

@@ -99,7 +99,7 @@ def _customers(text: str) -> Iterator[Hit]:
         yield Hit(
             name=customer.name,
             answer=ngettext("%(n)d site", "%(n)d sites", customer.sites) % {"n": customer.sites},
-            url=f"{reverse('sites')}?customer={customer.slug}",
+            url=reverse("customer", args=[customer.slug]),
             icon="building-2",
             exact=customer.name.lower() == text.lower(),
         )

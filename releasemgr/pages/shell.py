@@ -9,8 +9,9 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from instances.models import Host, Instance
+from instances.models import Host
 from upgrades.models import Run, Upgrade
+from upgrades.plan import Decision
 from upgrades.services.planning import plan_night
 
 KEY = "releasemgr.shell"
@@ -19,10 +20,11 @@ FRESH_FOR_S = 15
 
 @dataclass(frozen=True)
 class Badge:
-    """A count or a word beside an entry of the navigation. `bad` where someone should look."""
+    """A count or a word beside an entry of the navigation. `bad` where someone should look, `of` says of what."""
 
     text: str
     bad: bool = False
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def _gathered(now: datetime) -> News:
         running_path=_path_of(begun, runs),
         starts_at=night.starts_at,
         upgrades=sum(decision.upgrades for decision in decisions),
-        badges={key: badge for key, badge in _badges().items() if badge},
+        badges={key: badge for key, badge in _badges(decisions).items() if badge},
     )
 
 
@@ -75,18 +77,20 @@ def _path_of(begun: list[tuple[int, int]], runs: set[int]) -> str:
     return f"runs/{runs.pop()}/" if len(runs) == 1 else "runs/"
 
 
-def _badges() -> dict[str, Badge | None]:
-    return {"s": Badge(str(Instance.objects.count())), "r": _runs_badge(), "h": _hosts_badge()}
+def _badges(decisions: list[Decision]) -> dict[str, Badge | None]:
+    return {"s": Badge(str(len(decisions))), "r": _runs_badge(decisions), "h": _hosts_badge()}
 
 
-def _runs_badge() -> Badge | None:
-    stuck = Upgrade.objects.awaiting_a_person().count()
+def _runs_badge(decisions: list[Decision]) -> Badge | None:
+    stuck = sum(decision.site.needs_a_person is not None for decision in decisions)
     if stuck:
-        return Badge(ngettext("%(n)d needs a person", "%(n)d need a person", stuck) % {"n": stuck}, bad=True)
+        return Badge(str(stuck), bad=True, of=ngettext("needs a person", "need a person", stuck))
     last = Run.objects.nightly().order_by("-date").first()
     return Badge(_("missed"), bad=True) if last and last.missed else None
 
 
 def _hosts_badge() -> Badge | None:
     asking = Host.objects.filter(Q(failing_since__isnull=False) | ~Q(offered_key="")).count()
-    return Badge(str(asking), bad=True) if asking else None
+    return (
+        Badge(str(asking), bad=True, of=ngettext("asks for a person", "ask for a person", asking)) if asking else None
+    )

@@ -15,6 +15,8 @@ def test_lists_code_and_links_are_rendered() -> None:
 
 def test_a_heading_stands_below_the_cards_own() -> None:
     assert rendered("# 4.2\n\n## Fixed\n") == "<h3>4.2</h3>\n<h4>Fixed</h4>"
+    assert rendered("## Fixed\n\n### Invoices\n") == "<h3>Fixed</h3>\n<h4>Invoices</h4>"
+    assert rendered("###### Small\n") == "<h3>Small</h3>"
 
 
 @pytest.mark.parametrize(

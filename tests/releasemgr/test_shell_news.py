@@ -54,8 +54,8 @@ def test_a_count_stands_beside_what_someone_should_look_at(client: Client, viewe
 
     html = shown(client, viewer)
 
-    assert '<span class="count"><span class="bad">2</span></span>' in html
-    assert '<span class="count"><span class="bad">1 needs a person</span></span>' in html
+    assert '<span class="bad">2<span class="visually-hidden"> ask for a person</span></span>' in html
+    assert '<span class="bad">1<span class="visually-hidden"> needs a person</span></span>' in html
     assert '<span class="count">2</span>' in html
 
 

@@ -11,18 +11,20 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from builds.models import Build
 from instances.choices import Kind
 from instances.models import Instance
-from upgrades.choices import FAILED, GOOD, Outcome
+from upgrades.choices import GOOD, Outcome
 from upgrades.models import Upgrade
 
 DAY = timedelta(days=1)
+BROKE = (Outcome.ROLLED_BACK, Outcome.FAILED_CLEAN, Outcome.NEEDS_A_PERSON)
 
 
 @dataclass(frozen=True)
 class Exposure:
     """`days` counts from each upgrade that brought the build to a site until the site's next good one, or now.
 
-    So sites that had the build before they were known here count as sites, but with no days.
-    `median` is of the upgrades that succeeded; None without one.
+    So sites that had the build before they were known here count as sites, but with no days. `upgrades` are those
+    that touched a site: one that was blocked says nothing of the build (P5). `median` is of those that succeeded;
+    None without one.
     """
 
     sites: int = 0
@@ -54,7 +56,7 @@ def _ended_upgrades(builds: Iterable[Build]) -> QuerySet[Upgrade]:
     later = Upgrade.objects.filter(
         instance=OuterRef("instance"), outcome__in=GOOD, ended_at__gt=OuterRef("ended_at")
     ).order_by("ended_at")
-    tried = Upgrade.objects.filter(build__in=builds, outcome__in=(*GOOD, *FAILED))
+    tried = Upgrade.objects.filter(build__in=builds, outcome__in=(*GOOD, *BROKE))
     return tried.annotate(left_at=Subquery(later.values("ended_at")[:1])).select_related("instance").only(
         "build", "outcome", "started_at", "ended_at", "instance__kind"
     )  # fmt: skip
@@ -68,8 +70,8 @@ def _exposure(upgrades: Sequence[Upgrade], running: dict[int, str], now: datetim
         sites=len(kinds),
         live=sum(kind == Kind.LIVE for kind in kinds.values()),
         days=sum((_stay(upgrade, now) for upgrade in arrived), timedelta(0)) / DAY,
-        upgrades=len(upgrades),
-        failed=sum(upgrade.outcome in FAILED for upgrade in upgrades),
+        upgrades=sum(upgrade.outcome != Outcome.ALREADY_THERE for upgrade in upgrades),
+        failed=sum(upgrade.outcome in BROKE for upgrade in upgrades),
         median=timedelta(seconds=statistics.median(one.total_seconds() for one in took)) if took else None,
     )
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from releasemgr.lib import clock, words
 from releasemgr.lib.choices import Colour
 from releasemgr.lib.components import Part
+from releasemgr.templatetags import ui
 from releasemgr.templatetags.ui import when
 from upgrades import sentences
 from upgrades.choices import EndCode, Outcome, RunState, UpgradeState
@@ -62,6 +63,14 @@ def run_colour(run: Run, awaiting: int) -> str:
     if awaiting:
         return Colour.BAD
     return Colour.OK if run.state is RunState.ENDED else run.state.colour
+
+
+@register.simple_tag
+def result(upgrade: Upgrade) -> SafeString:
+    """Its outcome with the step that decided it, or its state."""
+    look = upgrade.status
+    said = sentences.result_words(look, upgrade.end_values) if isinstance(look, Outcome) else str(look.label)
+    return ui.state(look, said, "wrap")
 
 
 @register.simple_tag
