@@ -212,7 +212,9 @@ def result_words(outcome: Outcome, values: Mapping[str, Any]) -> str:
 
 
 ADVICE: dict[Outcome, Any] = {
-    Outcome.ROLLED_BACK: gettext_lazy("The next night tries again: remove the cause or change the target first."),
+    Outcome.ROLLED_BACK: gettext_lazy(
+        "The next night tries again: remove the cause or change the target first."
+    ),
     Outcome.FAILED_CLEAN: gettext_lazy("The next night tries again: remove the cause first."),
     Outcome.BLOCKED: gettext_lazy("The next night tries again: remove the cause first."),
 }
