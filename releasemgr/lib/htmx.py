@@ -20,3 +20,8 @@ class SignInMiddleware(LoginRequiredMiddleware):
             return super().handle_no_permission(request, view_func)
         page = htmx.current_url_abs_path or "/"
         return HttpResponseClientRedirect(redirect_to_login(page, self.get_login_url(view_func)).url)
+
+
+def wants_fragment(request: HttpRequest) -> bool:
+    """Whether htmx asks, for a part of the page."""
+    return bool(getattr(request, "htmx", False))

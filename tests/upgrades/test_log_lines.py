@@ -224,8 +224,6 @@ def test_a_line_that_begins_as_an_error_is_one(data: bytes) -> None:
     assert line(data).is_error
 
 
-@pytest.mark.parametrize(
-    "data", [b"0 errors", b"INFO  no error: fine", b"ERRORS 0", b"failover done", b"x" * 9000]
-)
+@pytest.mark.parametrize("data", [b"0 errors", b"INFO  no error: fine", b"ERRORS 0", b"failover done", b"x" * 9000])
 def test_a_line_that_only_speaks_of_errors_is_none(data: bytes) -> None:
     assert not line(data).is_error

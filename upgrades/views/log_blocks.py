@@ -12,7 +12,7 @@ from itertools import islice
 
 from upgrades.choices import StepState
 from upgrades.log_lines import Cursor, Line, Piece, count_lines, cursor_at, lines_from, read
-from upgrades.models import LogChunk, Step, Upgrade
+from upgrades.models import Step, Upgrade
 
 SHOWN_WHOLE = 5000
 """Lines of a log that a page shows at once; of a longer one it shows a window."""
@@ -101,7 +101,7 @@ class Log:
         return not self.upgrade.is_active
 
     def pieces(self, after: int = 0) -> Iterator[Piece]:
-        return LogChunk.objects.filter(upgrade=self.upgrade).pieces(after)
+        return self.upgrade.log_pieces(after)
 
     def count(self) -> int:
         return count_lines(self.pieces())

@@ -18,6 +18,7 @@ from django_tables2 import RequestConfig
 
 from instances.choices import Kind
 from releasemgr.lib.components import Part, ViewLink
+from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
 from upgrades import sentences
 from upgrades.choices import FAILED, GOOD, Outcome, UpgradeState
@@ -35,7 +36,7 @@ SETTLED = (Code.UP_TO_DATE, Code.AHEAD, Code.NO_BUILD)
 def run_list(request: HttpRequest) -> HttpResponse:
     table = RunTable(Run.objects.for_list())
     RequestConfig(request, paginate={"per_page": PAGE}).configure(table)
-    template = "upgrades/run_list.html#runs" if request.htmx else "upgrades/run_list.html"
+    template = "upgrades/run_list.html#runs" if wants_fragment(request) else "upgrades/run_list.html"
     return render(request, template, {"table": table})
 
 
@@ -45,9 +46,9 @@ def run_detail(request: HttpRequest, number: int) -> HttpResponse:
     """The page, and while the run is open the fragment that it polls: 204 where nothing changed since `seen`."""
     run = get_object_or_404(Run.objects.for_list(), pk=number)
     seen = _fingerprint(run)
-    if request.htmx and request.GET.get("seen") == seen:
+    if wants_fragment(request) and request.GET.get("seen") == seen:
         return HttpResponse(status=204)
-    template = "upgrades/_run_results.html" if request.htmx else "upgrades/run_detail.html"
+    template = "upgrades/_run_results.html" if wants_fragment(request) else "upgrades/run_detail.html"
     return render(request, template, _results(request, run) | {"seen": seen})
 
 

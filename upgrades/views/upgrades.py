@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from releasemgr.lib import clock, words
 from releasemgr.lib.actors import Actor, Origin
+from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs, person
 from releasemgr.roles import roles_with
 from upgrades import sentences
@@ -34,7 +35,7 @@ LONGEST_SEARCH = 200
 def upgrade_detail(request: HttpRequest, number: int) -> HttpResponse:
     """`line` opens the step with that line, `find` and `errors` show the lines that match."""
     context = _page(request, upgrade_for_page(number), UnlockForm())
-    return render(request, "upgrades/_log.html" if request.htmx else "upgrades/upgrade_detail.html", context)
+    return render(request, "upgrades/_log.html" if wants_fragment(request) else "upgrades/upgrade_detail.html", context)
 
 
 def upgrade_for_page(number: int) -> Upgrade:
