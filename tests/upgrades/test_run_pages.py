@@ -136,7 +136,7 @@ def test_an_upgrade_without_a_log_says_why_it_failed(client: Client, viewer: Use
 def test_each_view_lists_its_sites_with_the_sentence_of_the_decision(client: Client, viewer: User) -> None:
     run = make_run(ended_at=NOW)
     good = make_upgrade(run=run, outcome=Outcome.SUCCEEDED)
-    late = make_upgrade(run=run, outcome=Outcome.NOT_STARTED, started_at=None)
+    late = make_upgrade(run=run, outcome=Outcome.NOT_STARTED, end_code=EndCode.TIME_OVER, started_at=None)
     settled = decide(run, Code.UP_TO_DATE)
     skipped = decide(run, Code.HOST_DISABLED, Rule.HOST, host="app-1")
     client.force_login(viewer)
@@ -153,6 +153,7 @@ def test_each_view_lists_its_sites_with_the_sentence_of_the_decision(client: Cli
     assert sites("skipped") == {skipped.instance.slug}
     assert sites("on-target") == {settled.instance.slug}
     assert sites("failed") == set()
+    assert "Its turn did not come" in client.get(f"/runs/{run.pk}/?show=not-started").content.decode()
     page = client.get(f"/runs/{run.pk}/?show=skipped").content.decode()
     assert "app-1 is switched off. Nothing runs there." in page
 

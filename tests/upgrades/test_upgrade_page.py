@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from tests.factories import NOW, make_instance, make_upgrade
 from upgrades.choices import EndCode, Outcome, StepState, UpgradeState
 from upgrades.models import LogChunk, Step, Upgrade, UpgradeEvent
+from upgrades.views import log_blocks, upgrades
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -161,6 +162,24 @@ def test_find_lists_the_lines_that_say_it_with_their_numbers(client: Client, vie
     assert f'href="/upgrades/{upgrade.pk}/?line=4#L4"' in page
     assert "0 lines say “pear”" in client.get(f"/upgrades/{upgrade.pk}/?find=pear").content.decode()
     assert "<html" not in client.get(f"/upgrades/{upgrade.pk}/?find=apple", headers=HTMX).content.decode()
+
+
+def test_in_a_very_long_log_errors_are_found_but_not_counted(
+    client: Client, viewer: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade = make_upgrade(outcome=Outcome.SUCCEEDED)
+    add_step(upgrade, 1, b"$ one\nError: no\n")
+    client.force_login(viewer)
+    monkeypatch.setattr(log_blocks, "COUNTED", 1)
+    monkeypatch.setattr(upgrades, "WINDOW", 0)
+
+    page = client.get(f"/upgrades/{upgrade.pk}/").content.decode()
+    found = client.get(f"/upgrades/{upgrade.pk}/?errors=1").content.decode()
+
+    assert "Errors</a>" in page
+    assert "1 line is an error" in found
+    assert numbers(found) == [2]
+    assert "The first 0 are shown." in found
 
 
 def test_the_raw_log_is_every_byte(client: Client, viewer: User) -> None:

@@ -37,8 +37,8 @@ def _what_follows(request: HttpRequest, upgrade: Upgrade, log: Log, now: datetim
     found = log.news(cursor, _number(request, "steps"), by_hand=by_hand)
     context = facts_of(request, upgrade, log, now) | {"news": found, "shown": found.shown, "following": not by_hand}
     if log.over:
-        context["errors"] = log.count_errors()
         context["total"] = log.count()
+        context["errors"] = log.count_errors(context["total"])
     return render(request, "upgrades/_log_news.html", context)
 
 

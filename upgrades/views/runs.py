@@ -21,7 +21,7 @@ from releasemgr.lib.components import Part, ViewLink
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
 from upgrades import sentences
-from upgrades.choices import FAILED, GOOD, Outcome, UpgradeState
+from upgrades.choices import FAILED, GOOD, UNTOUCHED, EndCode, Outcome, UpgradeState
 from upgrades.models import Decision, Run, Upgrade, UpgradeEvent
 from upgrades.plan import Code, Rule
 from upgrades.tables import RunTable
@@ -149,7 +149,8 @@ def _rows(chosen: Selection, upgrades: Iterable[Upgrade], decisions: Iterable[De
 def _upgrade_row(upgrade: Upgrade) -> Row:
     look = upgrade.status
     said = sentences.result_words(look, upgrade.end_values) if isinstance(look, Outcome) else str(look.label)
-    return Row(upgrade.instance, upgrade.from_version, upgrade.build, look, said, upgrade)
+    why = sentences.end_words(EndCode(upgrade.end_code), upgrade.end_values) if look in UNTOUCHED else ""
+    return Row(upgrade.instance, upgrade.from_version, upgrade.build, look, said, upgrade, why)
 
 
 def _decision_row(decision: Decision) -> Row:
