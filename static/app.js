@@ -168,14 +168,23 @@ function watchLog(log) {
   }).observe(log, { childList: true, subtree: true });
 }
 
+let watched = null;
+let scrollWatched = false;
+
 function startLogs() {
   const log = one("[data-log]");
-  if (!log) return;
+  if (!log || log === watched) return;
+  watched = log;
   watchLog(log);
   markLines();
   if (!one("[data-follow]")) return;
   if (window.location.hash) following = false;
   follow(following);
+  if (!scrollWatched) watchScroll();
+}
+
+function watchScroll() {
+  scrollWatched = true;
   let before = window.scrollY;
   window.addEventListener("scroll", () => {
     if (window.scrollY < before && following) follow(false);
@@ -248,6 +257,7 @@ document.addEventListener("htmx:afterSwap", () => {
   else delete document.documentElement.dataset.bsTheme;
   all("form.selectable").forEach(countSelected);
   hideWhatCannotCopy();
+  startLogs();
 });
 
 /* What had the focus may be gone: it goes to the first error, else to the heading of what changed. */

@@ -100,12 +100,13 @@ def make_run(**values: Any) -> Run:
 def make_upgrade(**values: Any) -> Upgrade:
     """A waiting upgrade. With an `outcome` it has ended, with a `state` it is there."""
     instance = values.pop("instance", None) or make_instance()
+    build = values.pop("build", None) or make_build()
     if "outcome" in values:
-        values = {"state": UpgradeState.ENDED, "ended_at": NOW, "started_at": NOW, "end_code": "done"} | values
+        ended = {"state": UpgradeState.ENDED, "ended_at": NOW, "started_at": NOW, "end_code": "done"}
+        values = ended | {"end_values": {"from": instance.reported_version, "to": build.version}} | values
     return Upgrade.objects.create(
         **{
-            "run": values.pop("run", None) or make_run(), "instance": instance,
-            "build": values.pop("build", None) or make_build(), "from_version": instance.reported_version,
-            "recipe": instance.recipe, "position": next(_number), "created_at": NOW,
+            "run": values.pop("run", None) or make_run(), "instance": instance, "build": build,
+            "from_version": instance.reported_version, "recipe": instance.recipe, "position": next(_number), "created_at": NOW,
         } | values
     )  # fmt: skip

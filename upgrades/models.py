@@ -1,6 +1,7 @@
 """Runs, the decision for each site in them, and upgrades with their steps, events and log."""
 
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,6 +10,7 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator
 from django.db import models, transaction
 from django.db.models import Q
+from django.db.models.functions import Length
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -28,9 +30,10 @@ from upgrades.choices import (
     UpgradeState,
 )
 from upgrades.exceptions import UpgradeChanged
+from upgrades.log_lines import Piece
 from upgrades.night import Timetable
 from upgrades.plan import Code
-from upgrades.querysets import LogChunkQuerySet, RunQuerySet, UpgradeQuerySet
+from upgrades.querysets import RunQuerySet, UpgradeQuerySet
 
 WAY_BACK_PLACE = 1000
 """The steps of the way back are numbered from here."""
@@ -193,6 +196,12 @@ class Upgrade(models.Model):
         """None before it ended, or where nothing was begun."""
         return self.ended_at - self.started_at if self.ended_at and self.started_at else None
 
+    def log_pieces(self, after: int = 0) -> Iterator[Piece]:
+        """Its log in order, from the piece with the byte `after` on; a few are read at a time, however long it is."""
+        rows = self.log_chunks.annotate(end=models.F("offset") + Length("data")).filter(end__gt=after)
+        for offset, at, data in rows.order_by("offset").values_list("offset", "at", "data").iterator(chunk_size=50):
+            yield Piece(offset, at, bytes(data))
+
     def move(self, to: UpgradeState, *, now: datetime, **changes: Any) -> None:
         """One transition (U1): a conditional UPDATE and its event. Raises UpgradeChanged if it is elsewhere."""
         if to not in TRANSITIONS[UpgradeState(self.state)]:
@@ -269,8 +278,6 @@ class LogChunk(models.Model):
     offset = models.PositiveBigIntegerField()
     at = models.DateTimeField()
     data = models.BinaryField()
-
-    objects = LogChunkQuerySet.as_manager()
 
     class Meta:
         ordering = ["upgrade", "offset"]

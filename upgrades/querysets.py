@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import models
-from django.db.models import Count, F, Q
-from django.db.models.functions import Length
+from django.db.models import Count, Q
 
 from upgrades.choices import ACTIVE, BEGUN, FAILED, GOOD, UNTOUCHED, Outcome, RunKind, UpgradeState
-from upgrades.log_lines import Piece
 
 if TYPE_CHECKING:
-    from upgrades.models import LogChunk, Run, Upgrade  # noqa: F401 - named in a base class, which ruff reads as text
+    from upgrades.models import Run, Upgrade  # noqa: F401 - named in a base class, which ruff reads as text
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -73,11 +70,3 @@ class UpgradeQuerySet(models.QuerySet["Upgrade"]):
             .defer("journal")
             .order_by("run_id", "position")
         )
-
-
-class LogChunkQuerySet(models.QuerySet["LogChunk"]):
-    def pieces(self, after: int = 0) -> Iterator[Piece]:
-        """In order, from the one with the byte `after` on. Read a few at a time, however long the log is."""
-        rows = self.annotate(end=F("offset") + Length("data")).filter(end__gt=after).order_by("offset")
-        for offset, at, data in rows.values_list("offset", "at", "data").iterator(chunk_size=50):
-            yield Piece(offset, at, bytes(data))

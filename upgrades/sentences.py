@@ -191,9 +191,15 @@ STANDING: dict[Outcome, Any] = {
 
 def end_sentence(outcome: Outcome, code: EndCode, values: Mapping[str, Any]) -> str:
     """What happened and how the site stands now, in one line (U2)."""
-    what = str(END_SENTENCES[code]) % values
-    standing = str(STANDING[outcome]) % values
-    return f"{what} {standing}".strip()
+    return f"{end_words(code, values)} {standing_words(outcome, values)}".strip()
+
+
+def end_words(code: EndCode, values: Mapping[str, Any]) -> str:
+    return str(END_SENTENCES[code]) % values
+
+
+def standing_words(outcome: Outcome, values: Mapping[str, Any]) -> str:
+    return str(STANDING[outcome]) % values
 
 
 RESULTS_AT: dict[Outcome, Any] = {

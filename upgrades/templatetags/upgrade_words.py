@@ -13,7 +13,7 @@ from releasemgr.lib.components import Part
 from releasemgr.templatetags import ui
 from releasemgr.templatetags.ui import when
 from upgrades import sentences
-from upgrades.choices import EndCode, Outcome, RunState, UpgradeState
+from upgrades.choices import EndCode, Outcome, UpgradeState
 from upgrades.models import Run, Upgrade
 from upgrades.views.runs import night_name
 
@@ -61,8 +61,8 @@ def _dot(text: SafeString) -> SafeString:
 @register.simple_tag
 def run_colour(run: Run, awaiting: int) -> str:
     if awaiting:
-        return Colour.BAD
-    return Colour.OK if run.state is RunState.ENDED else run.state.colour
+        return str(Colour.BAD)
+    return str(run.state.colour)
 
 
 @register.simple_tag
@@ -77,15 +77,15 @@ def result(upgrade: Upgrade) -> SafeString:
 def standing(upgrade: Upgrade) -> str:
     """How the site stands after a failed upgrade."""
     outcome = Outcome(upgrade.outcome) if upgrade.outcome else None
-    return str(sentences.STANDING[outcome]) % upgrade.end_values if outcome else ""
+    return sentences.standing_words(outcome, upgrade.end_values) if outcome else ""
 
 
 @register.simple_tag
 def first_error(upgrade: Upgrade) -> str:
     """The first error line of its log, or what happened where nothing was printed."""
     if upgrade.first_error or not upgrade.outcome:
-        return upgrade.first_error
-    return str(sentences.END_SENTENCES[EndCode(upgrade.end_code)]) % upgrade.end_values
+        return str(upgrade.first_error)
+    return sentences.end_words(EndCode(upgrade.end_code), upgrade.end_values)
 
 
 @register.simple_tag

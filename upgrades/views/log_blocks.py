@@ -12,11 +12,12 @@ from itertools import islice
 
 from upgrades.choices import StepState
 from upgrades.log_lines import Cursor, Line, Piece, count_lines, cursor_at, lines_from, read
-from upgrades.models import LogChunk, Step, Upgrade
+from upgrades.models import Step, Upgrade
 
 SHOWN_WHOLE = 5000
 """Lines of a log that a page shows at once; of a longer one it shows a window."""
 WINDOW = 500
+COUNTED = 20_000
 OPEN = (StepState.RUNNING, StepState.FAILED)
 
 
@@ -101,7 +102,7 @@ class Log:
         return not self.upgrade.is_active
 
     def pieces(self, after: int = 0) -> Iterator[Piece]:
-        return LogChunk.objects.filter(upgrade=self.upgrade).pieces(after)
+        return self.upgrade.log_pieces(after)
 
     def count(self) -> int:
         return count_lines(self.pieces())
@@ -135,7 +136,10 @@ class Log:
             block.wanted = True
         return Shown(blocks, len(self.steps)), hits
 
-    def count_errors(self) -> int:
+    def count_errors(self, total: int) -> int | None:
+        """None for a log of so many lines that looking at each takes too long for a page."""
+        if total > COUNTED:
+            return None
         return sum(self.is_error(line) for line in lines_from(self.pieces(), Cursor()))
 
     def is_error(self, line: Line) -> bool:

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET
 from releasemgr.lib import clock
 from releasemgr.lib.permission import needs
 from upgrades.log_lines import Cursor
-from upgrades.models import LogChunk, Upgrade
+from upgrades.models import Upgrade
 from upgrades.views.log_blocks import Log
 from upgrades.views.upgrades import facts_of, upgrade_for_page
 
@@ -37,8 +37,8 @@ def _what_follows(request: HttpRequest, upgrade: Upgrade, log: Log, now: datetim
     found = log.news(cursor, _number(request, "steps"), by_hand=by_hand)
     context = facts_of(request, upgrade, log, now) | {"news": found, "shown": found.shown, "following": not by_hand}
     if log.over:
-        context["errors"] = log.count_errors()
         context["total"] = log.count()
+        context["errors"] = log.count_errors(context["total"])
     return render(request, "upgrades/_log_news.html", context)
 
 
@@ -54,10 +54,9 @@ def _number(request: HttpRequest, name: str) -> int:
 def raw(request: HttpRequest, number: int) -> StreamingHttpResponse:
     """The bytes as they were printed, a few chunks at a time."""
     upgrade = get_object_or_404(Upgrade.objects.select_related("instance").defer("journal"), pk=number)
-    pieces = LogChunk.objects.filter(upgrade=upgrade).pieces()
     name = f"upgrade-{upgrade.pk}-{upgrade.instance.slug}.log"
     return StreamingHttpResponse(
-        (piece.data for piece in pieces),
+        (piece.data for piece in upgrade.log_pieces()),
         content_type="text/plain; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )

@@ -18,9 +18,10 @@ from django_tables2 import RequestConfig
 
 from instances.choices import Kind
 from releasemgr.lib.components import Part, ViewLink
+from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
 from upgrades import sentences
-from upgrades.choices import FAILED, GOOD, Outcome, UpgradeState
+from upgrades.choices import FAILED, GOOD, UNTOUCHED, EndCode, Outcome, UpgradeState
 from upgrades.models import Decision, Run, Upgrade, UpgradeEvent
 from upgrades.plan import Code, Rule
 from upgrades.tables import RunTable
@@ -35,7 +36,7 @@ SETTLED = (Code.UP_TO_DATE, Code.AHEAD, Code.NO_BUILD)
 def run_list(request: HttpRequest) -> HttpResponse:
     table = RunTable(Run.objects.for_list())
     RequestConfig(request, paginate={"per_page": PAGE}).configure(table)
-    template = "upgrades/run_list.html#runs" if request.htmx else "upgrades/run_list.html"
+    template = "upgrades/run_list.html#runs" if wants_fragment(request) else "upgrades/run_list.html"
     return render(request, template, {"table": table})
 
 
@@ -45,9 +46,9 @@ def run_detail(request: HttpRequest, number: int) -> HttpResponse:
     """The page, and while the run is open the fragment that it polls: 204 where nothing changed since `seen`."""
     run = get_object_or_404(Run.objects.for_list(), pk=number)
     seen = _fingerprint(run)
-    if request.htmx and request.GET.get("seen") == seen:
+    if wants_fragment(request) and request.GET.get("seen") == seen:
         return HttpResponse(status=204)
-    template = "upgrades/_run_results.html" if request.htmx else "upgrades/run_detail.html"
+    template = "upgrades/_run_results.html" if wants_fragment(request) else "upgrades/run_detail.html"
     return render(request, template, _results(request, run) | {"seen": seen})
 
 
@@ -148,7 +149,8 @@ def _rows(chosen: Selection, upgrades: Iterable[Upgrade], decisions: Iterable[De
 def _upgrade_row(upgrade: Upgrade) -> Row:
     look = upgrade.status
     said = sentences.result_words(look, upgrade.end_values) if isinstance(look, Outcome) else str(look.label)
-    return Row(upgrade.instance, upgrade.from_version, upgrade.build, look, said, upgrade)
+    why = sentences.end_words(EndCode(upgrade.end_code), upgrade.end_values) if look in UNTOUCHED else ""
+    return Row(upgrade.instance, upgrade.from_version, upgrade.build, look, said, upgrade, why)
 
 
 def _decision_row(decision: Decision) -> Row:

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from releasemgr.lib import clock, words
 from releasemgr.lib.actors import Actor, Origin
+from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs, person
 from releasemgr.roles import roles_with
 from upgrades import sentences
@@ -22,7 +23,7 @@ from upgrades.forms import UnlockForm
 from upgrades.log_lines import Line
 from upgrades.models import Upgrade
 from upgrades.services.ends import unlock_site
-from upgrades.views.log_blocks import Log
+from upgrades.views.log_blocks import WINDOW, Log
 
 DECIDE = "upgrades.decide_upgrade"
 EARLIER_UPGRADES = 5
@@ -34,7 +35,7 @@ LONGEST_SEARCH = 200
 def upgrade_detail(request: HttpRequest, number: int) -> HttpResponse:
     """`line` opens the step with that line, `find` and `errors` show the lines that match."""
     context = _page(request, upgrade_for_page(number), UnlockForm())
-    return render(request, "upgrades/_log.html" if request.htmx else "upgrades/upgrade_detail.html", context)
+    return render(request, "upgrades/_log.html" if wants_fragment(request) else "upgrades/upgrade_detail.html", context)
 
 
 def upgrade_for_page(number: int) -> Upgrade:
@@ -71,11 +72,12 @@ def _page(request: HttpRequest, upgrade: Upgrade, form: UnlockForm) -> dict[str,
     now = clock.now()
     log = Log(upgrade, now)
     total = log.count()
-    context = facts_of(request, upgrade, log, now) | {"form": form, "total": total, "errors": log.count_errors()}
+    context = facts_of(request, upgrade, log, now) | {"form": form, "total": total, "errors": log.count_errors(total)}
     find = request.GET.get("find", "").strip()[:LONGEST_SEARCH]
     if find or "errors" in request.GET:
         shown, hits = log.found(log.is_error if not find else _says(find))
-        return context | {"shown": shown, "hits": hits, "find": find, "hit_words": _hit_words(hits, find)}
+        said = {"hit_words": _hit_words(hits, find), "limited": hits > WINDOW, "window": WINDOW}
+        return context | said | {"shown": shown, "find": find}
     return context | {"shown": log.page(total, _wanted_line(request)), "following": upgrade.is_active}
 
 
