@@ -1,7 +1,27 @@
-"""What a person writes about an upgrade."""
+"""The input of a manual run, and what a person writes about an upgrade."""
 
 from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+
+
+class UpgradeNowForm(forms.Form):
+    """The sites by id, the plan that was shown, and what has to be typed where live sites are among them."""
+
+    sites = forms.RegexField(r"\A\d+(,\d+)*\Z")
+    seen = forms.CharField()
+    reason = forms.CharField(required=False, max_length=500, label=_("Reason"))
+    typed = forms.CharField(required=False)
+
+    def ids(self) -> list[int]:
+        """For a form whose `sites` are valid."""
+        return [int(text) for text in self.cleaned_data["sites"].split(",")]
+
+    def require(self, text: str) -> None:
+        """Asks for this text, if any, to have been typed."""
+        if text and self.cleaned_data.get("typed", "").strip() != text:
+            self.add_error("typed", ValidationError(gettext("Type %(text)s to confirm.") % {"text": text}))
 
 
 class UnlockForm(forms.Form):
