@@ -107,6 +107,7 @@ def make_upgrade(**values: Any) -> Upgrade:
     return Upgrade.objects.create(
         **{
             "run": values.pop("run", None) or make_run(), "instance": instance, "build": build,
-            "from_version": instance.reported_version, "recipe": instance.recipe, "position": next(_number), "created_at": NOW,
+            "from_version": instance.reported_version, "recipe": instance.recipe,
+            "position": next(_number), "created_at": NOW,
         } | values
     )  # fmt: skip

@@ -87,7 +87,7 @@ def last_night(fleet: Instance) -> Upgrade:
         run=run, instance=fleet, build=Build.objects.get(version="4.20.2"), outcome=Outcome.ROLLED_BACK,
         started_at=began, ended_at=ended, end_code=EndCode.STEP_FAILED, first_error_line=4,
         first_error="GET /login/ returned 502 Bad Gateway",
-        end_values={"step": "Health check", "from": "4.19.6", "to": "4.20.2", "host": "app-dub-01", "reported": "4.19.6"},
+        end_values={"step": "Health check", "from": "4.19.6", "to": "4.20.2", "host": "app-1", "reported": "4.19.6"},
     )  # fmt: skip
     check, health = b"$ check\nThe site is fine.\n", b"$ health\nGET /login/ returned 502 Bad Gateway\n"
     LogChunk.objects.create(upgrade=upgrade, offset=0, at=began, data=check + health)
