@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -54,8 +53,9 @@ def install(site: Site, places: Places) -> None:
     (path / "shared").mkdir(parents=True)
     settings = SETTINGS.format(slug=site.slug, port=places.ports[site.slug], plugins=site.plugins)
     (path / "shared" / "settings.ini").write_text(settings)
-    with tarfile.open(artifacts.archive(places.artifacts, site.first_version)) as packed:
-        packed.extractall(release, filter="data")
+    release.mkdir(parents=True)
+    archive = artifacts.archive(places.artifacts, site.first_version)
+    on_host(site, places, "tar", "--no-same-owner", "-xzf", str(archive), "-C", str(release))
     on_host(site, places, "sh", str(release / "hooks" / "migrate"))
     on_host(site, places, "python3", "-I", "-S", "-B", str(release / "sample_data.py"))
     (path / "current").symlink_to(Path("releases") / site.first_version)
