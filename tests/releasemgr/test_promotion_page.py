@@ -133,6 +133,21 @@ def test_a_mangled_form_promotes_nothing(manager: Client, shown: str) -> None:
     assert maturity() is Maturity.RELEASE
 
 
+def test_the_page_says_what_is_replaced_and_what_is_not(manager: Client) -> None:
+    """R4: the newer build stays."""
+    first = "No build is stable yet. Nothing is upgraded now: tonight’s run does it, from 01:00 UTC."
+    newer = "4.3 stays stable, because it is newer. This changes no site."
+    make_instance(runs="4.0", target_channel_id="stable")
+
+    make_build("4.3", maturity=Maturity.STABLE)
+    html = manager.get(PAGE).content.decode()
+    assert newer in html
+    assert "Promote to stable, upgrade no site tonight" in html
+
+    Build.objects.exclude(version="4.2").update(maturity=Maturity.CANDIDATE)
+    assert first in manager.get(PAGE).content.decode()
+
+
 def test_what_changes_elsewhere_does_not_stand_in_the_way(manager: Client) -> None:
     form = sent(manager.get(PAGE))
     make_instance(runs="4.1", target_channel_id="release")
