@@ -55,8 +55,9 @@ class Fleet:
         return sum(group.sites for group in self.groups if (group.channel, group.key) == (channel, key))
 
     def versions(self) -> list[VersionUse]:
-        """Each version that is in use, newest first."""
-        words = {group.key: group.version for group in self.groups if group.key is not None}
+        """Each version that is in use, newest first, in its shortest spelling."""
+        spelled = sorted(self.groups, key=lambda group: (-len(group.version), group.version))
+        words = {group.key: group.version for group in spelled if group.key is not None}
         return [self.use_of(key, words[key]) for key in sorted(words, reverse=True)]
 
     def use_of(self, key: str, version: str) -> VersionUse:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import messages
@@ -17,7 +17,7 @@ from builds.forms import MoveForm
 from builds.maturity import Judgement, Maturity
 from builds.models import Build
 from builds.services import judge_promotion
-from releasemgr.lib import clock, words
+from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.markdown import rendered
 from releasemgr.lib.permission import check, needs, person
@@ -164,10 +164,10 @@ def _sub(move: Move, preview: MovePreview, night: Night) -> str:
         return _("Going back moves no site. Sites on it stay until their target means something newer.")
     values = {"channel": move.name, "old": preview.replaces.version if preview.replaces else ""}
     begins = _("Nothing is upgraded now: tonight’s run does it, from %(time)s UTC.") % {
-        "time": words.moment_of(night.starts_at, move.now)[-5:]
+        "time": f"{night.starts_at.astimezone(UTC):%H:%M}"
     }
     if preview.replaces is None:
-        return f"{_('%(channel)s has no build yet.') % values} {begins}".capitalize()
+        return f"{_('No build is %(channel)s yet.') % values} {begins}"
     if preview.replaces.key > move.build.version_key:
         return _("%(old)s stays %(channel)s, because it is newer. This changes no site.") % values
     return f"{_('Replaces %(old)s as %(channel)s.') % values} {begins}"

@@ -17,7 +17,7 @@ from upgrades.choices import Outcome, UpgradeState
 PAGE = "/account/"
 LOCAL_MEMORY = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "shell"}}
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 def shown(client: Client, user: User) -> str:
