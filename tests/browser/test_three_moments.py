@@ -171,8 +171,10 @@ def test_every_page_fits_its_width_speaks_to_everyone_and_breaks_no_rule_of_its_
 def pages_of(upgrade: Upgrade) -> list[str]:
     return [
         "/", "/sites/", "/sites/brightwater-ie-live/", "/sites/brightwater-ie-live/history/", "/builds/",
-        "/builds/4.20.2/", "/builds/4.20.2/promote/stable/", "/builds/4.20.2/withdraw/", "/runs/",
-        f"/runs/{upgrade.run_id}/", "/runs/tonight/", f"/upgrades/{upgrade.pk}/", "/upgrades/now/?all=test", "/hosts/",
+        "/builds/4.20.2/", "/builds/4.20.2/promote/stable/", "/builds/4.20.2/promote/alpha/",
+        "/builds/4.20.2/withdraw/", "/search/?q=nothing", "/search/", "/runs/",
+        f"/runs/{upgrade.run_id}/", "/runs/tonight/",
+        f"/upgrades/{upgrade.pk}/", "/upgrades/now/?all=test", "/hosts/",
         "/hosts/app-dub-01/", "/customers/" + upgrade.instance.customer.slug + "/", "/search/?q=a", "/account/",
     ]  # fmt: skip
 
