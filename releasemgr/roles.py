@@ -3,7 +3,10 @@
 A permission is written `app.codename`. Pages and actions check permissions, never roles.
 """
 
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group, Permission, User
+from django.db import transaction
+
+from releasemgr.lib.passwords import made_up_password
 
 VIEW = [
     "builds.view_build", "builds.view_channel", "builds.view_promotion", "instances.view_customer",
@@ -34,6 +37,18 @@ def ensure_roles() -> None:
     for role, names in ROLES.items():
         group, _created = Group.objects.get_or_create(name=role)
         group.permissions.set([known[name] for name in names])
+
+
+@transaction.atomic
+def give_role(username: str, role: str) -> str | None:
+    """Gives somebody this role and no other. Answers with the password made up for a new account, else None."""
+    user, created = User.objects.get_or_create(username=username)
+    password = made_up_password() if created else None
+    if password:
+        user.set_password(password)
+        user.save(update_fields=["password"])
+    user.groups.set([Group.objects.get(name=role)])
+    return password
 
 
 def roles_with(permission: str) -> list[str]:

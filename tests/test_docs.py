@@ -12,7 +12,7 @@ from releasemgr.lib.commands import VerbCommand
 from releasemgr.lib.env import Env
 
 BASE = Path(__file__).parent.parent
-APPS = ("builds", "instances", "upgrades")
+APPS = ("builds", "instances", "upgrades", "releasemgr")
 CONFIGURE = (BASE / "docs" / "configure.md").read_text()
 INSTALL = (BASE / "docs" / "install.md").read_text()
 COMMANDS = (BASE / "docs" / "commands.md").read_text()

@@ -1,13 +1,13 @@
 """The four people of the demo, one for each role, with one password that is made up anew for each demo."""
 
 import os
-import secrets
 from pathlib import Path
 
 from django.contrib.auth.models import Group, User
 
+from releasemgr.lib.passwords import made_up_password
+
 ROLES = {"viewer": "Viewer", "support": "Support", "manager": "Release manager", "admin": "Administrator"}
-LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another
 
 
 def ensure_people(root: Path) -> None:
@@ -28,11 +28,6 @@ def password_of(root: Path) -> str:
         half_written = file.with_suffix(".part")
         descriptor = os.open(half_written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as writer:
-            writer.write(_made_up() + "\n")
+            writer.write(made_up_password() + "\n")
         half_written.replace(file)
     return file.read_text().strip()
-
-
-def _made_up() -> str:
-    """About 80 bits, to be typed."""
-    return "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(4))

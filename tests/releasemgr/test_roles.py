@@ -4,11 +4,12 @@ from itertools import pairwise
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django_q.models import Schedule as QueueSchedule
 
 from builds.models import Channel
 from releasemgr.roles import ROLES, roles_with
+from tests.commands import json_of
 from upgrades.models import Schedule, Slot
 
 pytestmark = pytest.mark.django_db
@@ -68,3 +69,24 @@ def test_migrating_again_mends_the_roles_and_keeps_people_and_policy(support: Us
     assert (f"{schedule.start:%H:%M}", schedule.since) == ("02:30", since)
     assert QueueSchedule.objects.get(name="night").cron == "30 2 * * *"
     assert (Slot.objects.count(), QueueSchedule.objects.count(), Channel.objects.count()) == (slots, queued, 4)
+
+
+def test_set_role_makes_an_account_that_can_sign_in_and_later_only_changes_its_role() -> None:
+    made = json_of("set_role", "ines", "support")
+    user = User.objects.get(username="ines")
+    assert user.check_password(made["password"])
+    assert [group.name for group in user.groups.all()] == ["Support"]
+    assert user.has_perm("instances.change_target")
+    assert not user.is_superuser
+
+    again = json_of("set_role", "ines", "release-manager")
+    user = User.objects.get()
+    assert again == {"username": "ines", "role": "Release manager", "password": None}
+    assert user.check_password(made["password"])
+    assert [group.name for group in user.groups.all()] == ["Release manager"]
+
+
+def test_a_role_that_does_not_exist_makes_no_account() -> None:
+    with pytest.raises(CommandError, match="release-manager"):
+        json_of("set_role", "ines", "root")
+    assert not User.objects.exists()
