@@ -36,11 +36,10 @@ class SshServer:
             PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
         config = self.folder / "sshd_config"
         config.write_text(self._config())
-        with (self.folder / "sshd.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [SSHD, "-D", "-e", "-f", str(config)], stdin=subprocess.DEVNULL, stderr=log
-            )
-        self._wait_until_it_listens()
+        until = time.monotonic() + 15
+        while not self._listens():
+            assert time.monotonic() < until, (self.folder / "sshd.log").read_text()
+            time.sleep(0.1)  # its port is still, or for a moment, somebody else's
 
     def stop(self) -> None:
         if self._process:
@@ -99,16 +98,20 @@ class SshServer:
             ]
         )
 
-    def _wait_until_it_listens(self) -> None:
-        assert self._process
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            assert self._process.poll() is None, (self.folder / "sshd.log").read_text()
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+    def _listens(self) -> bool:
+        """Starts it; by its own word, since a connection may be answered by another server on its port."""
+        log = self.folder / "sshd.log"
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(
+                [SSHD or "sshd", "-D", "-e", "-f", str(self.folder / "sshd_config")],
+                stdin=subprocess.DEVNULL,
+                stderr=file,
+            )
+        while self._process.poll() is None:
+            if b"Server listening" in log.read_bytes():
+                return True
             time.sleep(0.02)
-        raise TimeoutError("sshd does not listen")
+        return False
 
 
 def _account() -> str:
