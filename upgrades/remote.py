@@ -225,7 +225,7 @@ class FabricRemote:
         status = channel.recv_exit_status()
         if status == -1 and not self._lives():
             raise EOFError
-        return _Answer(status, (said + out).decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+        return _Answer(status, _text(said + out), _text(err))
 
     def _lives(self) -> bool:
         """A dying connection closes its channels a moment before it says so itself."""
@@ -251,7 +251,7 @@ class FabricFollower:
         closed = bool(self._channel.eof_received) or self._channel.closed
         arrived = self._take()
         frames = self._frames.feed(arrived)
-        self._over = any(frame.kind in (FrameKind.ENDED, FrameKind.GONE) for frame in frames)
+        self._over = any(frame.kind in (FrameKind.ENDED, FrameKind.GONE, FrameKind.VANISHED) for frame in frames)
         if not arrived:
             self._complain(closed)
         return frames
@@ -291,6 +291,11 @@ class _Answer:
     @property
     def printed(self) -> str:
         return "\n".join(text for text in (self.err.strip(), self.out.strip()) if text)
+
+
+def _text(printed: bytes) -> str:
+    """What is no text is shown as such; the database takes no NUL."""
+    return printed.decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
 class _Refused(Exception):

@@ -16,7 +16,7 @@ from upgrades.first_error import first_error
 from upgrades.models import WAY_BACK_PLACE, LogChunk, Step, Upgrade
 from upgrades.recipes.journal import Event, Journal, StepEnded, StepStarted, VersionRead, WayBackBegun
 from upgrades.recipes.recipe import Phase, Recipe
-from upgrades.recipes.verdict import Detail, Ending, Verdict, judge
+from upgrades.recipes.verdict import Detail, Ending, Remains, Verdict, judge
 
 
 class Watched:
@@ -108,11 +108,11 @@ class Watched:
 
     # The end.
 
-    def end(self, result: str | None, version: str | None, now: datetime) -> None:
-        """Judges what the host wrote (U2, U10). `result` is None where its runner is gone without one."""
+    def end(self, result: str | Remains, now: datetime) -> None:
+        """Judges what the host wrote (U2, U10)."""
         verdict = judge(self._events, result)
-        if version is not None:
-            note_version(self.upgrade.instance, version, now=now)
+        if isinstance(result, Remains) and result.reported is not None:
+            note_version(self.upgrade.instance, result.reported, now=now)
         self._keep_first_error(verdict)
         if self.upgrade.state == UpgradeState.STARTING:
             self.upgrade.move(UpgradeState.RUNNING, now=now)

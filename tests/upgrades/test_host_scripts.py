@@ -1,5 +1,6 @@
 """The scripts that run on a host, run here by real shells on real files."""
 
+import fcntl
 import http.server
 import os
 import signal
@@ -662,8 +663,19 @@ def test_the_next_upgrade_may_begin_as_soon_as_the_result_stands(site: Site) -> 
     assert site.verdict(2).ending is Ending.ALREADY_THERE
 
 
-def test_nothing_to_follow_is_gone(site: Site) -> None:
-    assert site.follow() == [("G", 0, b"")]
+def test_where_nothing_is_to_follow_its_traces_have_vanished(site: Site) -> None:
+    assert site.follow() == [("V", 0, b"")]
+
+
+def test_the_same_number_sent_twice_at_once_is_not_taken_for_another_upgrade(site: Site) -> None:
+    """U1: the first holds the lock a moment before its directory stands."""
+    site.work.mkdir()
+    (site.work / "upgrades").mkdir()
+    with (site.work / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        threading.Timer(0.5, site.upgrade(1).mkdir).start()
+        assert site.launch().stdout == b"already-begun\n"
+        assert site.launch(2).stdout == b"locked\n"
 
 
 def receive(site: Site, path: Path, sha256: str, data: bytes) -> "subprocess.CompletedProcess[bytes]":
