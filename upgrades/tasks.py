@@ -29,12 +29,15 @@ def start_night() -> None:
 
 
 def reap() -> None:
-    """About every 30 seconds: opens and records nights, ends what is over, wakes slots that lost their task."""
+    """About every 30 seconds: wakes slots that lost their task, ends what is over, records and opens nights.
+
+    In this order: what runs is not left alone while hosts are asked before a night.
+    """
     now = clock.now()
+    slots.wake_lost(now)
+    runs.close_overdue_runs(now)
     runs.record_missed_nights(now)
     start_night()
-    runs.close_overdue_runs(now)
-    slots.wake_lost(now)
 
 
 def supervise(number: int) -> None:
