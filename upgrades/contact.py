@@ -114,7 +114,7 @@ class Remote(Protocol):
     def inspect(self, ground: Ground) -> Standing: ...
 
     def send_artifact(self, path: Path, sha256: str) -> str:
-        """The artefact's path on the host; sends nothing when it lies there whole."""
+        """The artefact's path on the host; sends what is missing there, nothing when it lies there whole."""
         ...
 
     def start(self, ground: Ground, bundle: bytes, *, not_after: int) -> None:

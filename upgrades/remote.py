@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import select
 import socket
 import time
@@ -51,6 +52,7 @@ KEEPALIVE = 15
 GRACE = 0.5
 """Seconds in which a command that has ended may still print, held open by a child of its own."""
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
+ASKED = re.compile(rb"^send ([0-9]{1,18})\n\Z", re.MULTILINE)
 REFUSALS = {"already-begun": AlreadyBegun, "locked": SiteLocked, "too-late": TooLate}
 
 # What it would log reaches the caller as an exception.
@@ -132,7 +134,9 @@ class FabricRemote:
             with self._channel("receive", self._limits.answer) as (channel, deadline):
                 _send(channel, lines(sha256, size), deadline)
                 said = _read_until_asked(channel)
-                if said.endswith(b"send\n"):
+                asked = ASKED.search(said)
+                if asked:
+                    file.seek(int(asked[1]))
                     with suppress(_Refused):
                         for piece in iter(partial(file.read, PIECE), b""):
                             _send(channel, piece, deadline)

@@ -76,12 +76,23 @@ def scan_host_key(host_id: int) -> None:
 def wait_for(run: Run, progress: Callable[[Run], None] = lambda run: None) -> None:
     """Returns when a run has ended; supervises in this process while no worker does."""
     asked_at = time.monotonic()
-    while not Run.objects.filter(pk=run.pk).exclude(ended_at=None).exists():
+    while not _has_ended(run):
         if slots.held():
             asked_at = time.monotonic()
         elif time.monotonic() - asked_at > PATIENCE:
-            Supervisor(connect).run(lasting=PATIENCE)
-            runs.close_overdue_runs(clock.now())  # without workers there is no reaper either
+            Supervisor(connect, keep_going=lambda: _is_ours(run, progress)).run()
+        runs.close_overdue_runs(clock.now())  # without workers there is no reaper either
         progress(run)
         time.sleep(0.5)
     run.refresh_from_db()
+
+
+def _is_ours(run: Run, progress: Callable[[Run], None]) -> bool:
+    """Whether this process goes on with it, asked every second: until it has ended, or a worker lives."""
+    runs.close_overdue_runs(clock.now())
+    progress(run)
+    return not _has_ended(run) and not slots.held()
+
+
+def _has_ended(run: Run) -> bool:
+    return Run.objects.filter(pk=run.pk).exclude(ended_at=None).exists()
