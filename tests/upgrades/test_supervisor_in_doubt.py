@@ -343,3 +343,21 @@ def test_a_round_with_nothing_new_asks_the_database_three_things_for_any_number_
     finally:
         one._leave()
     assert len(asked) == 2, [query["sql"] for query in asked]
+
+
+def test_the_error_of_a_step_that_printed_much_is_looked_for_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log of any size must not hold up the renewal of the leases."""
+
+    def chatty(host: FakeHost, path: str, run: FakeRun, values: Mapping[str, str]) -> None:
+        begin(run, values)
+        run.step("prepare", 2, "unpack", "$ unpack\n" + "fine\n" * 300 + "tar: cannot open\n", status=1)
+        run.tell("way-back-begins")
+        run.tell(f"version after {values['FROM_VERSION']}")
+        run.result = "failed prepare unpack\n"
+
+    monkeypatch.setattr(watched, "SEARCHED", 200)
+    fake = FakeHost(script=chatty)
+    upgrade = due_upgrade(fake)
+    supervise(fake)
+    assert ended(upgrade) == (Outcome.FAILED_CLEAN, EndCode.STEP_FAILED)
+    assert (upgrade.first_error, upgrade.first_error_line) == ("tar: cannot open", 302)
