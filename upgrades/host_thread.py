@@ -3,7 +3,6 @@
 It owns the only connection to its host; each upgrade has one channel of that connection.
 """
 
-import contextlib
 import logging
 import os
 import select
@@ -130,6 +129,8 @@ class HostThread(threading.Thread):
         self._failures = 0
         self._leaving = threading.Event()
         self._waker, self._wake_end = os.pipe()
+        self._pipe_is_open = True
+        self._at_pipe = threading.Lock()
 
     # Called by the supervisor's thread.
 
@@ -160,8 +161,16 @@ class HostThread(threading.Thread):
             remote.close()
 
     def _wake(self) -> None:
-        with contextlib.suppress(OSError):  # the thread is over
-            os.write(self._wake_end, b"!")
+        with self._at_pipe:
+            if self._pipe_is_open:
+                os.write(self._wake_end, b"!")
+
+    def _close_pipe(self) -> None:
+        """Under the lock: another's descriptor may have the same number from now on."""
+        with self._at_pipe:
+            self._pipe_is_open = False
+            os.close(self._waker)
+            os.close(self._wake_end)
 
     # Its own life.
 
@@ -174,8 +183,7 @@ class HostThread(threading.Thread):
             log.exception("The thread of host %s broke", self._address.name)
             self._tell(NotReached(ThreadBroke(f"{type(error).__name__}: {error}"), self._give_up()))
         finally:
-            os.close(self._waker)
-            os.close(self._wake_end)
+            self._close_pipe()
             self._tell(Left(crashed))
 
     def _stay(self) -> None:

@@ -1,5 +1,7 @@
 """What a supervisor does where it cannot know: no answer, no lease, no traces, a fault of its own (U1 to U3)."""
 
+import os
+import select
 import threading
 import time
 import uuid
@@ -22,7 +24,7 @@ from tests.upgrades.supervising import due_upgrade, impatient, supervise, superv
 from upgrades import host_thread, watched
 from upgrades.choices import EndCode, Outcome, UpgradeState
 from upgrades.contact import HostAddress
-from upgrades.exceptions import ConnectionLost, StartFailed, Unreachable
+from upgrades.exceptions import ConnectionLost, HostKeyChanged, StartFailed, Unreachable
 from upgrades.host_thread import HostThread, Left, NotReached, Observation
 from upgrades.models import HostLease, Upgrade
 from upgrades.services import claims
@@ -32,6 +34,7 @@ from upgrades.watched import read_log
 
 __all__ = ["impatient"]
 pytestmark = pytest.mark.django_db(transaction=True)
+OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 LATER = NOW + timedelta(minutes=1)
 
 
@@ -361,3 +364,46 @@ def test_the_error_of_a_step_that_printed_much_is_looked_for_at_its_end(monkeypa
     supervise(fake)
     assert ended(upgrade) == (Outcome.FAILED_CLEAN, EndCode.STEP_FAILED)
     assert (upgrade.first_error, upgrade.first_error_line) == ("tar: cannot open", 302)
+
+
+def test_a_thread_that_is_over_writes_into_nothing_when_it_is_told_to_leave() -> None:
+    """Its descriptors may be those of the connection to the database by now."""
+    upgrade = due_upgrade(FakeHost())
+    thread = HostThread(address_of(upgrade.instance.host), FakeHost().connect, lambda told: None)
+    thread.start()
+    thread.leave()
+    thread.join(5)
+    pipes = [os.pipe() for _ in range(20)]
+    thread.leave()
+    thread.abandon()
+    readable = select.select([reader for reader, _ in pipes], [], [], 0)[0]
+    for descriptor in (end for pipe in pipes for end in pipe):
+        os.close(descriptor)
+    assert readable == []
+
+
+def test_what_runs_on_a_host_whose_key_changed_is_waited_for_without_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """U6, U3."""
+    fake = FakeHost(script=hang)
+    upgrade = due_upgrade(fake)
+    with supervising(supervisor(fake)):
+        until(lambda: Upgrade.objects.get().state == UpgradeState.RUNNING)
+    host = upgrade.instance.host
+    fake.refusal, fake.connections = HostKeyChanged(host.host_key, OTHER_KEY), 0
+    monkeypatch.setattr(host_thread, "PAUSES", (0.3, 10.0))
+    supervise(fake, lasting=1.5)
+    assert ended(upgrade) == (None, "")
+    assert fake.connections == 2
+    host.refresh_from_db()
+    assert (host.offered_key, host.failing_since) == (OTHER_KEY, LATER)
+
+
+def test_a_site_that_reports_what_is_no_version_has_drifted_and_becomes_unknown() -> None:
+    """P10: the raw text is kept."""
+    fake = FakeHost()
+    upgrade = due_upgrade(fake, reports="banana")
+    supervise(fake)
+    assert ended(upgrade) == (Outcome.SKIPPED, EndCode.DRIFT)
+    site = upgrade.instance
+    site.refresh_from_db()
+    assert (site.reported_version, site.reported_key, fake.begun) == ("banana", None, [])
