@@ -103,10 +103,10 @@ class Supervisor:
         """One round. After trouble with the database everything is read anew, as after a crash."""
         observations = self._listen()
         try:
-            if not self._may_go_on():
-                return False
             self._renew()
             self._write(observations)
+            if not self._may_go_on():
+                return False
             self._claim()
             self._hand_out()
             return self._anything_left()
