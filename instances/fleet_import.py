@@ -175,7 +175,7 @@ class _Import:
             self._refuse_row(entry, error)
             return False
         fates[name] = Fate.CREATED if new else Fate.CHANGED
-        row.save()
+        row.save(update_fields=None if new else list(values))  # a site may report its version meanwhile
         return True
 
     def _refuse_row(self, entry: Entry, error: ValidationError) -> None:

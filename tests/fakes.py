@@ -37,11 +37,16 @@ class FakeRun:
 
 @dataclass
 class FakeHost:
-    """`versions` by site path. `script` says what a runner does once it began; by default it succeeds at once."""
+    """`versions` by site path. `script` says what a runner does once it began; by default it succeeds at once.
+
+    `refusal` comes instead of a connection, `start_refusal` instead of a begin, `lost_answer` after it.
+    """
 
     versions: dict[str, str] = field(default_factory=dict)
     script: "Callable[[FakeHost, str, FakeRun, Mapping[str, str]], None] | None" = None
-    refusal: ContactError | None = None
+    refusal: Exception | None = None
+    start_refusal: ContactError | None = None
+    lost_answer: ContactError | None = None
     runs: dict[int, FakeRun] = field(default_factory=dict)
     begun: list[int] = field(default_factory=list)
     artifacts: list[str] = field(default_factory=list)
@@ -93,9 +98,13 @@ class FakeRemote:
         self._answer()
         if ground.number in self.host.runs:
             raise AlreadyBegun(f"Upgrade {ground.number} has begun.")
+        if self.host.start_refusal:
+            raise self.host.start_refusal
         self.host.begun.append(ground.number)
         run = self.host.runs[ground.number] = FakeRun()
         (self.host.script or succeed)(self.host, ground.site_path, run, read_values(bundle))
+        if self.host.lost_answer:
+            raise self.host.lost_answer
 
     def follow(self, ground: Ground, *, log_offset: int, events_offset: int) -> Follower:
         self._answer()
@@ -118,7 +127,7 @@ class FakeFollower:
         if self.link.broken:
             raise ConnectionLost("The link is gone.")
         if self.run is None:
-            return [Frame(FrameKind.GONE, 0, b"")]
+            return [Frame(FrameKind.VANISHED, 0, b"")]
         frames = [*self._news(FrameKind.LOG, self.run.log), *self._news(FrameKind.EVENTS, self.run.events)]
         if self.run.result is not None:
             frames.append(Frame(FrameKind.ENDED, 0, self.run.result.encode()))

@@ -22,6 +22,8 @@ class Assignment:
 
     number: int
     begun: bool
+    in_doubt: bool
+    """It may have begun: whoever handed it out before us is gone, or the answer of the host was lost."""
     ground: Ground
     question: VersionQuestion
     recipe: Recipe
@@ -35,3 +37,11 @@ class Assignment:
 
     def as_begun(self) -> "Assignment":
         return replace(self, begun=True)
+
+    def as_in_doubt(self) -> "Assignment":
+        return replace(self, in_doubt=True)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether certainly nothing of it has begun on the host."""
+        return not (self.begun or self.in_doubt)

@@ -45,6 +45,7 @@ class FrameKind(StrEnum):
     EVENTS = "events"
     ENDED = "ended"
     GONE = "gone"
+    VANISHED = "vanished"
     BEAT = "beat"
 
 
@@ -54,19 +55,20 @@ class Frame:
     offset: int
     """Where the data begin in the host's file; 0 for kinds without one."""
     data: bytes
-    """Of `ended`, the text of the result; of `gone` and `beat`, nothing."""
+    """Of `ended`, the text of the result; of `gone`, `vanished` and `beat`, nothing."""
 
 
 class FrameReader:
     """Frames from the stream that a host sends: a line of kind, offset and size, then so many bytes."""
 
-    HEAD = re.compile(rb"([LEBDG]) ([0-9]{1,18}) ([0-9]{1,9})")
+    HEAD = re.compile(rb"([LEBDGV]) ([0-9]{1,18}) ([0-9]{1,9})")
     KINDS = {
         b"L": FrameKind.LOG,
         b"E": FrameKind.EVENTS,
         b"B": FrameKind.BEAT,
         b"D": FrameKind.ENDED,
         b"G": FrameKind.GONE,
+        b"V": FrameKind.VANISHED,
     }
 
     def __init__(self) -> None:
@@ -112,7 +114,7 @@ class Remote(Protocol):
     def inspect(self, ground: Ground) -> Standing: ...
 
     def send_artifact(self, path: Path, sha256: str) -> str:
-        """The artefact's path on the host; sends nothing when it lies there whole."""
+        """The artefact's path on the host; sends what is missing there, nothing when it lies there whole."""
         ...
 
     def start(self, ground: Ground, bundle: bytes, *, not_after: int) -> None:

@@ -74,5 +74,13 @@ class StartFailed(ContactError):
     """The upgrade did not begin; the text is what the host printed."""
 
 
+class ArtifactDamaged(ContactError):
+    """The artefact on the dashboard's disk is not what was registered; nothing was sent."""
+
+
+class ThreadBroke(ContactError):
+    """A fault of our own while speaking to a host; the text names it."""
+
+
 class RecipeInvalid(Exception):
     """The text names the file and the key."""

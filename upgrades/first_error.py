@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
-RAISED = re.compile(r"^\s*(\w+\.)*\w*(Error|Exception|Warning)\b\s*:")
+RAISED = re.compile(r"^\s*(\w+\.)*\w*(Error|Exception)\b\s*:")
 WORDS = re.compile(r"\b(error|fatal|fail(ed|ure)?|cannot|could not|can't|denied|not enough|no space|refused)\b", re.I)
 LONGEST = 500
 
@@ -22,10 +22,15 @@ def first_error(log: bytes) -> FirstError | None:
 
     The runner's own heading (`$ step`) is never taken for an error.
     """
-    lines = [ANSI.sub("", line).rstrip("\r") for line in log.decode(errors="replace").split("\n")]
+    lines = [ANSI.sub("", line).rstrip("\r") for line in _text(log).split("\n")]
     said = [(place, line) for place, line in enumerate(lines, 1) if line.strip() and not line.startswith("$ ")]
     for pattern in (RAISED, WORDS):
         found = next(((place, line) for place, line in said if pattern.search(line)), None)
         if found:
             return FirstError(found[0], found[1].strip()[:LONGEST])
     return FirstError(said[-1][0], said[-1][1].strip()[:LONGEST]) if said else None
+
+
+def _text(log: bytes) -> str:
+    """What is no text is shown as such; the database takes no NUL."""
+    return log.decode(errors="replace").replace("\0", "\ufffd")

@@ -3,7 +3,6 @@
 It owns the only connection to its host; each upgrade has one channel of that connection.
 """
 
-import contextlib
 import logging
 import os
 import select
@@ -18,20 +17,26 @@ from upgrades.assignment import Assignment
 from upgrades.contact import Connect, Follower, Frame, FrameKind, HostAddress, Remote
 from upgrades.exceptions import (
     AlreadyBegun,
+    ArtifactDamaged,
     ConnectionLost,
     ContactError,
     HostKeyChanged,
     HostKeyUnknown,
+    RecipeInvalid,
     SignInRefused,
+    SiteLocked,
+    StartFailed,
+    ThreadBroke,
+    TooLate,
     VersionUnreadable,
 )
 from upgrades.recipes.bundle import build_bundle
 
 log = logging.getLogger(__name__)
 
-BEGIN_WITHIN = 60  # seconds of the host's clock in which a runner may begin after it was sent
-PAUSES = (1.0, 3.0, 8.0, 15.0, 30.0)  # seconds between attempts to connect
-TRIES = 3  # attempts to connect before what has not begun counts as blocked
+BEGIN_WITHIN = 20  # seconds of the host's clock; less than a lease, so that what was sent under one we lost is late
+PAUSES = (1.0, 3.0, 8.0, 15.0, 30.0)  # seconds between attempts
+TRIES = 3  # attempts without a word of any upgrade before what has not begun counts as blocked
 LISTEN = 0.5  # seconds
 VERSION_TIMEOUT = 60.0  # seconds
 
@@ -43,9 +48,11 @@ class Reached:
 
 @dataclass(frozen=True)
 class NotReached:
+    """No connection came about, or the link broke."""
+
     error: ContactError
-    final: bool
-    """Whether what has not begun there is given up."""
+    given_up: frozenset[int]
+    """Upgrades of which nothing was sent, and which this thread will not touch any more."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,13 @@ class Told:
     number: int
     raw: str
     goes: bool
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """It was in doubt whether it had begun; the host says that it has not."""
+
+    number: int
 
 
 @dataclass(frozen=True)
@@ -70,11 +84,15 @@ class Heard:
 
 @dataclass(frozen=True)
 class Ended:
-    """The runner is done; `result` is None where it is gone without one, and `version` what the site says now."""
+    """The runner is done; `result` is None where it is gone without one, and `version` what the site says now.
+
+    `whole` is False where what it wrote is gone as well.
+    """
 
     number: int
     result: str | None
     version: str | None = None
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -86,20 +104,14 @@ class NotBegun:
 
 
 @dataclass(frozen=True)
-class Damaged:
-    """The artefact on the dashboard's disk is not what was registered; nothing was sent."""
-
-    number: int
-
-
-@dataclass(frozen=True)
 class Left:
     """The thread is over. What it had in hand runs on and can be attached to again."""
 
     crashed: bool = False
 
 
-Observation = Reached | NotReached | Told | Begun | Heard | Ended | NotBegun | Damaged | Left
+OfUpgrade = Told | NotYet | Begun | Heard | Ended | NotBegun
+Observation = Reached | NotReached | OfUpgrade | Left
 Tell = Callable[[Observation], None]
 
 
@@ -114,14 +126,29 @@ class HostThread(threading.Thread):
         self._followers: dict[int, Follower] = {}
         self._heard: dict[int, dict[FrameKind, int]] = {}
         self._remote: Remote | None = None
+        self._failures = 0
         self._leaving = threading.Event()
         self._waker, self._wake_end = os.pipe()
+        self._pipe_is_open = True
+        self._at_pipe = threading.Lock()
 
     # Called by the supervisor's thread.
 
     def give(self, assignment: Assignment) -> None:
         self._given.put(assignment)
         self._wake()
+
+    @property
+    def is_leaving(self) -> bool:
+        return self._leaving.is_set()
+
+    @property
+    def takes_more(self) -> bool:
+        return self.is_alive() and not self.is_leaving
+
+    def untouched(self) -> frozenset[int]:
+        """What was given and never begun; to be asked once it has left."""
+        return self._give_up()
 
     def leave(self) -> None:
         self._leaving.set()
@@ -134,8 +161,16 @@ class HostThread(threading.Thread):
             remote.close()
 
     def _wake(self) -> None:
-        with contextlib.suppress(OSError):  # the thread is over
-            os.write(self._wake_end, b"!")
+        with self._at_pipe:
+            if self._pipe_is_open:
+                os.write(self._wake_end, b"!")
+
+    def _close_pipe(self) -> None:
+        """Under the lock: another's descriptor may have the same number from now on."""
+        with self._at_pipe:
+            self._pipe_is_open = False
+            os.close(self._waker)
+            os.close(self._wake_end)
 
     # Its own life.
 
@@ -143,50 +178,54 @@ class HostThread(threading.Thread):
         crashed = False
         try:
             self._stay()
-        except Exception:
+        except Exception as error:
             crashed = True
             log.exception("The thread of host %s broke", self._address.name)
+            self._tell(NotReached(ThreadBroke(f"{type(error).__name__}: {error}"), self._give_up()))
         finally:
-            os.close(self._waker)
-            os.close(self._wake_end)
+            self._close_pipe()
             self._tell(Left(crashed))
 
     def _stay(self) -> None:
-        failures = 0
-        while not self._leaving.is_set():
+        while not self.is_leaving:
             try:
                 self._remote = self._connect(self._address)
+                self._tell(Reached())
+                self._session(self._remote)
             except ContactError as error:
-                failures += 1
-                self._could_not_connect(error, failures)
-                continue
-            failures = 0
-            self._tell(Reached())
-            self._session(self._remote)
+                if not self.is_leaving:
+                    self._lost(error)
 
-    def _could_not_connect(self, error: ContactError, failures: int) -> None:
-        """What has not begun is given up after some tries; what runs there is waited for."""
+    def _lost(self, error: ContactError) -> None:
+        """What has not begun is given up after some tries; what runs there, or may, is waited for."""
+        log.info("No contact with %s: %s", self._address.name, error)
+        self._failures += 1
+        gives_up = not _may_pass(error) or self._failures >= TRIES
+        self._tell(NotReached(error, self._give_up() if gives_up else frozenset()))
+        self._leaving.wait(PAUSES[min(self._failures, len(PAUSES)) - 1])
+
+    def _give_up(self) -> frozenset[int]:
         self._take_given()
-        lasting = not _may_pass(error)
-        final = lasting or failures >= TRIES
-        self._tell(NotReached(error, final))
-        if final:
-            self._in_hand = {number: one for number, one in self._in_hand.items() if one.begun}
-        self._leaving.wait(PAUSES[min(failures, len(PAUSES)) - 1])
+        untouched = frozenset(number for number, one in self._in_hand.items() if one.untouched)
+        for number in untouched:
+            self._forget(number)
+        return untouched
 
     def _session(self, remote: Remote) -> None:
-        """Works over one connection until told to leave or the link is lost."""
+        """Works over one connection until told to leave. Raises ConnectionLost."""
         try:
-            for assignment in list(self._in_hand.values()):
-                self._pick_up(remote, assignment)
-            while not self._leaving.is_set():
-                for assignment in self._take_given():
-                    self._pick_up(remote, assignment)
+            self._take_given()
+            self._pick_up_all(remote, list(self._in_hand.values()))
+            while not self.is_leaving:
+                self._pick_up_all(remote, self._take_given())
                 self._listen(remote)
-        except ConnectionLost as error:
-            log.info("Lost the link to %s: %s", self._address.name, error)
         finally:
             self._hang_up(remote)
+
+    def _pick_up_all(self, remote: Remote, assignments: list[Assignment]) -> None:
+        for assignment in assignments:
+            if not self.is_leaving:
+                self._pick_up(remote, assignment)
 
     def _hang_up(self, remote: Remote) -> None:
         for follower in self._followers.values():
@@ -212,23 +251,27 @@ class HostThread(threading.Thread):
         try:
             if assignment.begun or remote.inspect(assignment.ground).begun:
                 self._follow(remote, assignment)
+            elif assignment.in_doubt:
+                self._drop(NotYet(assignment.number))
             elif self._still_as_planned(remote, assignment):
                 self._start(remote, assignment)
                 self._follow(remote, assignment)
         except ConnectionLost:
             raise
-        except (ContactError, OSError, ValueError) as error:
-            self._forget(assignment.number)
-            self._tell(NotBegun(assignment.number, error))
+        except (ContactError, OSError, ValueError, RecipeInvalid) as error:
+            number = assignment.number
+            untouched = self._in_hand[number].untouched
+            self._drop(NotBegun(number, error) if untouched else Ended(number, None, whole=False))
+
+    def _drop(self, told: NotYet | Ended | NotBegun) -> None:
+        self._forget(told.number)
+        self._tell(told)
 
     def _still_as_planned(self, remote: Remote, assignment: Assignment) -> bool:
         """Asks the site before touching it (P10): it must run what the plan took it to run."""
         question = assignment.question
         raw = remote.read_version(question.values, question.script, timeout=VERSION_TIMEOUT)
-        key = key_of(raw)
-        if key is None:
-            raise VersionUnreadable(raw)
-        goes = key == assignment.from_key != assignment.to_key
+        goes = key_of(raw) == assignment.from_key != assignment.to_key
         self._tell(Told(assignment.number, raw, goes))
         if not goes:
             self._forget(assignment.number)
@@ -237,15 +280,17 @@ class HostThread(threading.Thread):
     def _start(self, remote: Remote, assignment: Assignment) -> None:
         """Sends the artefact, once per host, and the bundle; the runner's directory makes sure it begins once."""
         if sha256_of(assignment.artifact) != assignment.sha256:
-            self._tell(Damaged(assignment.number))
-            raise OSError("The artefact does not match its checksum.")
+            raise ArtifactDamaged(f"The artefact {assignment.artifact} does not match its checksum.")
         artifact = remote.send_artifact(assignment.artifact, assignment.sha256)
         bundle = build_bundle(assignment.recipe, {**assignment.values, "ARTIFACT": artifact})
+        not_after = remote.inspect(assignment.ground).clock + BEGIN_WITHIN
+        self._in_hand[assignment.number] = assignment.as_in_doubt()
         try:
-            not_after = remote.inspect(assignment.ground).clock + BEGIN_WITHIN
             remote.start(assignment.ground, bundle, not_after=not_after)
-        except AlreadyBegun:
-            log.info("Upgrade %s had begun already", assignment.number)
+        except (AlreadyBegun, SiteLocked, TooLate, StartFailed):
+            if not remote.inspect(assignment.ground).begun:
+                self._in_hand[assignment.number] = assignment
+                raise
 
     def _follow(self, remote: Remote, assignment: Assignment) -> None:
         number = assignment.number
@@ -277,6 +322,7 @@ class HostThread(threading.Thread):
 
     def _hear(self, remote: Remote, number: int) -> None:
         for frame in self._followers[number].read():
+            self._failures = 0
             if frame.kind in (FrameKind.LOG, FrameKind.EVENTS):
                 self._heard[number][frame.kind] = frame.offset + len(frame.data)
                 self._tell(Heard(number, frame))
@@ -284,6 +330,8 @@ class HostThread(threading.Thread):
                 self._end(number, Ended(number, frame.data.decode(errors="replace")))
             elif frame.kind is FrameKind.GONE:
                 self._end(number, Ended(number, None, self._ask_again(remote, number)))
+            elif frame.kind is FrameKind.VANISHED:
+                self._end(number, Ended(number, None, self._ask_again(remote, number), whole=False))
 
     def _ask_again(self, remote: Remote, number: int) -> str | None:
         question = self._in_hand[number].question
@@ -294,8 +342,7 @@ class HostThread(threading.Thread):
 
     def _end(self, number: int, ended: Ended) -> None:
         self._followers.pop(number).close()
-        self._forget(number)
-        self._tell(ended)
+        self._drop(ended)
 
 
 def _may_pass(error: ContactError) -> bool:

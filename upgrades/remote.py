@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import select
 import socket
 import time
@@ -51,6 +52,7 @@ KEEPALIVE = 15
 GRACE = 0.5
 """Seconds in which a command that has ended may still print, held open by a child of its own."""
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
+ASKED = re.compile(rb"^send ([0-9]{1,18})\n\Z", re.MULTILINE)
 REFUSALS = {"already-begun": AlreadyBegun, "locked": SiteLocked, "too-late": TooLate}
 
 # What it would log reaches the caller as an exception.
@@ -132,7 +134,9 @@ class FabricRemote:
             with self._channel("receive", self._limits.answer) as (channel, deadline):
                 _send(channel, lines(sha256, size), deadline)
                 said = _read_until_asked(channel)
-                if said.endswith(b"send\n"):
+                asked = ASKED.search(said)
+                if asked:
+                    file.seek(int(asked[1]))
                     with suppress(_Refused):
                         for piece in iter(partial(file.read, PIECE), b""):
                             _send(channel, piece, deadline)
@@ -225,7 +229,7 @@ class FabricRemote:
         status = channel.recv_exit_status()
         if status == -1 and not self._lives():
             raise EOFError
-        return _Answer(status, (said + out).decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+        return _Answer(status, _text(said + out), _text(err))
 
     def _lives(self) -> bool:
         """A dying connection closes its channels a moment before it says so itself."""
@@ -251,7 +255,7 @@ class FabricFollower:
         closed = bool(self._channel.eof_received) or self._channel.closed
         arrived = self._take()
         frames = self._frames.feed(arrived)
-        self._over = any(frame.kind in (FrameKind.ENDED, FrameKind.GONE) for frame in frames)
+        self._over = any(frame.kind in (FrameKind.ENDED, FrameKind.GONE, FrameKind.VANISHED) for frame in frames)
         if not arrived:
             self._complain(closed)
         return frames
@@ -291,6 +295,11 @@ class _Answer:
     @property
     def printed(self) -> str:
         return "\n".join(text for text in (self.err.strip(), self.out.strip()) if text)
+
+
+def _text(printed: bytes) -> str:
+    """What is no text is shown as such; the database takes no NUL."""
+    return printed.decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
 class _Refused(Exception):

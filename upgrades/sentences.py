@@ -182,7 +182,7 @@ STANDING: dict[Outcome, Any] = {
     Outcome.ALREADY_THERE: "",
     Outcome.ROLLED_BACK: gettext_lazy("The site is up on %(from)s again."),
     Outcome.FAILED_CLEAN: gettext_lazy("Nothing was changed: the site runs %(from)s."),
-    Outcome.BLOCKED: gettext_lazy("Nothing was touched: the site runs %(from)s."),
+    Outcome.BLOCKED: gettext_lazy("Nothing was touched: the site last reported %(from)s."),
     Outcome.NEEDS_A_PERSON: gettext_lazy("The site may be down. Look at it, then unlock it."),
     Outcome.SKIPPED: gettext_lazy("Nothing was touched."),
     Outcome.NOT_STARTED: gettext_lazy("It is planned again tonight."),
@@ -195,11 +195,17 @@ def end_sentence(outcome: Outcome, code: EndCode, values: Mapping[str, Any]) -> 
 
 
 def end_words(code: EndCode, values: Mapping[str, Any]) -> str:
-    return str(END_SENTENCES[code]) % values
+    return str(END_SENTENCES[code]) % _told(values)
 
 
 def standing_words(outcome: Outcome, values: Mapping[str, Any]) -> str:
     return str(STANDING[outcome]) % values
+
+
+def _told(values: Mapping[str, Any]) -> dict[str, Any]:
+    """With words for what the host or the site did not tell."""
+    unsaid = {"step": _("its first moments"), "reported": _("no version")}
+    return {name: value or unsaid.get(name, value) for name, value in values.items()}
 
 
 RESULTS_AT: dict[Outcome, Any] = {

@@ -9,13 +9,14 @@ import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from queue import Empty, SimpleQueue
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from builds.services import quarantine_build
 from instances.models import Host
@@ -24,6 +25,8 @@ from releasemgr.lib import clock
 from upgrades.choices import BEGUN, EndCode, Outcome, UpgradeState
 from upgrades.contact import Connect, FrameKind
 from upgrades.exceptions import (
+    ArtifactDamaged,
+    ConnectionLost,
     HostKeyChanged,
     HostKeyUnknown,
     RecipeInvalid,
@@ -34,18 +37,20 @@ from upgrades.exceptions import (
 )
 from upgrades.host_thread import (
     Begun,
-    Damaged,
     Ended,
     Heard,
     HostThread,
     Left,
     NotBegun,
     NotReached,
+    NotYet,
     Observation,
+    OfUpgrade,
     Reached,
     Told,
 )
 from upgrades.models import Upgrade
+from upgrades.recipes.verdict import Remains
 from upgrades.services import claims, runs
 from upgrades.services.assignments import address_of, assignment_for
 from upgrades.watched import Watched
@@ -53,13 +58,23 @@ from upgrades.watched import Watched
 log = logging.getLogger(__name__)
 
 BEAT = 0.5  # seconds between two rounds
+ASK = 1.0  # seconds between two questions whether to go on
 RENEW = 5.0  # seconds between two renewals of the leases
 SLICE = 240.0  # seconds that one task lasts
-LEAVE_WITHIN = 4.0  # seconds that threads have for leaving
+LEAVE_WITHIN = 2.0  # seconds that threads have for leaving before their connections are closed
+LONGEST_TEXT = 2000  # characters of what a host said, in a sentence
+
+
+class _Held:
+    """A host whose lease we have, and its thread. Nobody listens to an earlier thread of the same host."""
+
+    def __init__(self, host: Host, connect: Connect, heard: "SimpleQueue[tuple[_Held, Observation]]") -> None:
+        self.host = host
+        self.thread = HostThread(address_of(host), connect, lambda told: heard.put((self, told)))
 
 
 class Supervisor:
-    """`keep_going` is asked every few seconds: False makes it leave. `now` is the business's clock."""
+    """`keep_going` is asked every second: False makes it leave. `now` is the business's clock."""
 
     def __init__(
         self,
@@ -70,11 +85,10 @@ class Supervisor:
     ) -> None:
         self.token = uuid.uuid4()
         self._connect, self._keep_going, self._now = connect, keep_going, now
-        self._told: SimpleQueue[tuple[int, Observation]] = SimpleQueue()
-        self._threads: dict[int, HostThread] = {}
-        self._hosts: dict[int, Host] = {}
+        self._told: SimpleQueue[tuple[_Held, Observation]] = SimpleQueue()
+        self._held: dict[int, _Held] = {}
         self._watched: dict[int, Watched] = {}
-        self._renewed = 0.0
+        self._asked_at = self._renewed_at = 0.0
 
     def run(self, *, lasting: float = SLICE) -> None:
         """Works until nothing is left to do, the slice is over, or it is told to leave."""
@@ -89,9 +103,10 @@ class Supervisor:
         """One round. After trouble with the database everything is read anew, as after a crash."""
         observations = self._listen()
         try:
-            if not self._renew():
-                return False
+            self._renew()
             self._write(observations)
+            if not self._may_go_on():
+                return False
             self._claim()
             self._hand_out()
             return self._anything_left()
@@ -100,95 +115,122 @@ class Supervisor:
             self._start_over()
             return True
 
-    def _listen(self) -> list[tuple[int, Observation]]:
-        """What the threads told within one beat."""
-        told = []
+    def _listen(self) -> dict[int, list[Observation]]:
+        """What the threads of our hosts told within one beat, by host."""
+        heard = []
         until = time.monotonic() + BEAT
         while (left := until - time.monotonic()) > 0:
             try:
-                told.append(self._told.get(timeout=left))
+                heard.append(self._told.get(timeout=left))
             except Empty:
                 break
         while not self._told.empty():
-            told.append(self._told.get())
+            heard.append(self._told.get())
+        told: dict[int, list[Observation]] = defaultdict(list)
+        for held, observation in heard:
+            if self._held.get(held.host.pk) is held:
+                told[held.host.pk].append(observation)
         return told
 
-    def _renew(self) -> bool:
-        if time.monotonic() - self._renewed < RENEW:
+    def _may_go_on(self) -> bool:
+        if time.monotonic() - self._asked_at < ASK:
             return True
-        claims.renew(self.token)
-        self._renewed = time.monotonic()
+        self._asked_at = time.monotonic()
         return self._keep_going()
 
+    def _renew(self) -> None:
+        if time.monotonic() - self._renewed_at >= RENEW:
+            ours = claims.renew(self.token)
+            self._renewed_at = time.monotonic()
+            self._lose(self._held.keys() - ours)
+
     def _anything_left(self) -> bool:
-        return bool(self._threads) or Upgrade.objects.active().exists()
+        return bool(self._held) or Upgrade.objects.active().exists()
 
     # Claiming and starting.
 
     def _claim(self) -> None:
-        most = settings.HOSTS_PER_SLOT - len(self._threads)
+        most = settings.HOSTS_PER_SLOT - len(self._held)
         if most <= 0:
             return
         for host in claims.claim_hosts(self.token, most=most, now=self._now()):
-            self._hosts[host.pk] = host
-            thread = HostThread(address_of(host), self._connect, partial(self._hear, host.pk))
-            self._threads[host.pk] = thread
+            held = self._held[host.pk] = _Held(host, self._connect, self._told)
+            held.thread.start()
             self._attach(host)
-            thread.start()
-
-    def _hear(self, host: int, observation: Observation) -> None:
-        self._told.put((host, observation))
 
     def _attach(self, host: Host) -> None:
         """Takes up what is under way on a host that was just claimed."""
         for upgrade in Upgrade.objects.begun().filter(instance__host=host).for_list():
-            self._give(upgrade)
+            self._give(upgrade, taken_over=True)
 
     def _hand_out(self) -> None:
         """Starts what is due on our hosts, within each host's limit; lets hosts go that have nothing left."""
+        hosts = {pk: held for pk, held in self._held.items() if held.thread.takes_more}
+        if not hosts:
+            return
         now = self._now()
-        for host in list(self._hosts.values()):
-            due = Upgrade.objects.claimable(now).filter(instance__host=host).for_list()
-            for upgrade in due[: max(host.max_parallel - len(self._on(host.pk)), 0)]:
-                if claims.begin(upgrade, now=now):
-                    self._give(upgrade)
-            if not self._on(host.pk) and not due:
-                self._threads[host.pk].leave()
+        due = claims.due_on(hosts, now=now)
+        turns = [number for pk, held in hosts.items() for number in due[pk][: self._room_on(held.host)]]
+        for upgrade in Upgrade.objects.filter(pk__in=turns).for_list():
+            self._begin(upgrade, now)
+        for pk, held in hosts.items():
+            if not due[pk] and not self._on(pk):
+                held.thread.leave()
 
-    def _give(self, upgrade: Upgrade) -> None:
+    def _room_on(self, host: Host) -> int:
+        return max(host.max_parallel - len(self._on(host.pk)), 0)
+
+    def _begin(self, upgrade: Upgrade, now: datetime) -> None:
+        """Behind the fence of our lease, as every write: who holds the host now would not know of it."""
         host = upgrade.instance.host_id
+        with transaction.atomic():
+            ours = claims.still_held(self.token, {host})
+            begun = bool(ours) and claims.begin(upgrade, now=now)
+        if not ours:
+            self._lose({host})
+        elif begun:
+            self._give(upgrade, taken_over=False)
+
+    def _give(self, upgrade: Upgrade, *, taken_over: bool) -> None:
         try:
-            assignment = assignment_for(upgrade)
+            assignment = assignment_for(upgrade, taken_over=taken_over)
         except (RecipeInvalid, ValueError) as error:
             self._block(upgrade, error)
             return
         watched = Watched(upgrade, assignment.recipe, assignment.log_offset)
         watched.prepare_steps()
         self._watched[upgrade.pk] = watched
-        self._threads[host].give(assignment)
+        self._held[upgrade.instance.host_id].thread.give(assignment)
 
     # Writing down what was told.
 
-    def _write(self, observations: list[tuple[int, Observation]]) -> None:
+    def _write(self, told: dict[int, list[Observation]]) -> None:
         """All that was told since the last round, in one transaction, behind the fence of our leases."""
-        if not observations:
+        if not told:
             return
         with transaction.atomic():
-            ours = claims.still_held(self.token, {host for host, _ in observations})
-            for host, told in self._by_host(observations).items():
-                if host in ours:
-                    self._take(host, told)
+            ours = claims.still_held(self.token, told)
+            spoilt = {host for host in told if host in ours and not self._keep(host, told[host])}
             runs.end_finished_runs(self._now())
-        for host in {host for host, _ in observations} - ours:
-            self._lose(host)
+        self._lose(told.keys() - ours)
         self._drop_ended()
-        self._let_go([host for host, told in observations if isinstance(told, Left)])
+        left = {host: one for host, observations in told.items() for one in observations if isinstance(one, Left)}
+        self._let_go([host for host, one in left.items() if not one.crashed])
+        self._set_aside(spoilt | {host for host, one in left.items() if one.crashed})
 
-    def _by_host(self, observations: list[tuple[int, Observation]]) -> dict[int, list[Observation]]:
-        told: dict[int, list[Observation]] = defaultdict(list)
-        for host, observation in observations:
-            told[host].append(observation)
-        return told
+    def _keep(self, host: int, observations: list[Observation]) -> bool:
+        """Whether it could: what one host told must not keep the others from being heard."""
+        try:
+            with transaction.atomic():
+                self._take(host, observations)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:
+            log.exception("What host %s told cannot be kept", self._held[host].host.name)
+            failure = f"What it told cannot be kept: {_plain(error)}"
+            note_contact(self._held[host].host, now=self._now(), failure=failure)
+            return False
+        return True
 
     def _take(self, host: int, observations: list[Observation]) -> None:
         """Log pieces are gathered first, so that a round writes one chunk for each upgrade."""
@@ -201,36 +243,37 @@ class Supervisor:
             if number in self._watched:
                 self._watched[number].keep_log(parts, now)
         for told in observations:
-            self._take_one(host, told, now)
+            self._take_one(self._held[host], told, now)
 
-    def _take_one(self, host: int, told: Observation, now: datetime) -> None:
+    def _take_one(self, held: _Held, told: Observation, now: datetime) -> None:
         match told:
             case Reached():
-                note_contact(self._hosts[host], now=now)
+                note_contact(held.host, now=now)
             case NotReached():
-                self._not_reached(host, told, now)
+                self._not_reached(held.host, told, now)
             case Left():
-                pass
+                self._put_back(held.thread.untouched(), now)
             case _:
                 if told.number in self._watched:
                     self._take_of_upgrade(self._watched[told.number], told, now)
 
-    def _take_of_upgrade(
-        self, watched: Watched, told: Told | Begun | Heard | Ended | NotBegun | Damaged, now: datetime
-    ) -> None:
+    def _take_of_upgrade(self, watched: Watched, told: OfUpgrade, now: datetime) -> None:
+        upgrade = watched.upgrade
         match told:
             case Begun():
                 watched.begun(now)
             case Heard() if told.frame.kind is FrameKind.EVENTS:
                 watched.keep_events(told.frame.offset, told.frame.data, now)
-            case Ended():
-                watched.end(told.result, told.version, now)
+            case Ended(result=None):
+                watched.end(Remains(upgrade.from_version, told.version, told.whole), now)
+            case Ended(result=str(result)):
+                watched.end(result, now)
             case Told():
-                self._asked(watched.upgrade, told, now)
+                self._asked(upgrade, told, now)
+            case NotYet():
+                self._put_back({upgrade.pk}, now)
             case NotBegun():
-                self._block(watched.upgrade, told.error)
-            case Damaged():
-                quarantine_build(watched.upgrade.build, now=now)
+                self._block(upgrade, told.error)
 
     def _asked(self, upgrade: Upgrade, told: Told, now: datetime) -> None:
         """The site was asked before anything was done (P10): there already, as recorded, or drifted."""
@@ -244,22 +287,26 @@ class Supervisor:
         else:
             upgrade.end(Outcome.SKIPPED, EndCode.DRIFT, now=now, **values)
 
-    def _not_reached(self, host: int, told: NotReached, now: datetime) -> None:
-        """Keeps why; ends as blocked what had not begun there, once trying again is given up (U2)."""
-        note_contact(self._hosts[host], now=now, failure=str(told.error))
+    def _put_back(self, numbers: AbstractSet[int], now: datetime) -> None:
+        """Certainly not begun on its host: its turn comes again, and the plan is asked again (P9)."""
+        for number in numbers & self._watched.keys():
+            self._watched[number].upgrade.move(UpgradeState.WAITING, now=now, started_at=None)
+
+    def _not_reached(self, host: Host, told: NotReached, now: datetime) -> None:
+        """Keeps why; ends as blocked what the thread has given up (U2)."""
+        note_contact(host, now=now, failure=_plain(told.error))
         if isinstance(told.error, HostKeyUnknown | HostKeyChanged):
-            note_offered_key(self._hosts[host], told.error.offered_key, now=now)
-        if not told.final:
-            return
-        for watched in self._on(host):
-            if watched.upgrade.state == UpgradeState.STARTING:
-                self._block(watched.upgrade, told.error)
+            note_offered_key(host, told.error.offered_key, now=now)
+        for number in told.given_up & self._watched.keys():
+            self._block(self._watched[number].upgrade, told.error)
 
     def _block(self, upgrade: Upgrade, error: Exception) -> None:
-        """Nothing was touched; says why (U2)."""
+        """Nothing was touched; says why (U2). A damaged artefact is used by nobody any more (R2)."""
+        if isinstance(error, ArtifactDamaged):
+            quarantine_build(upgrade.build, now=self._now())
         values = {
             "host": upgrade.instance.host.name,
-            "text": str(error).strip(),
+            "text": _plain(error),
             "from": upgrade.from_version,
             "to": upgrade.build.version,
         }
@@ -273,12 +320,12 @@ class Supervisor:
     def _drop_ended(self) -> None:
         self._watched = {number: one for number, one in self._watched.items() if one.upgrade.state in BEGUN}
 
-    def _lose(self, host: int) -> None:
-        """Our lease on it ran out and another may have it: forgets it, writes nothing more of it."""
-        if host in self._hosts:
-            log.warning("Lost the lease on host %s", self._hosts[host].name)
-            self._threads[host].abandon()
-            self._forget(host)
+    def _lose(self, hosts: Iterable[int]) -> None:
+        """Our leases on them ran out and others may have them: forgets them, writes nothing more of them."""
+        for host in hosts:
+            if host in self._held:
+                log.warning("Lost the lease on host %s", self._held[host].host.name)
+                self._forget(host)
 
     def _let_go(self, hosts: list[int]) -> None:
         """Gives hosts back whose thread is over; one that still has something in hand is claimed anew."""
@@ -287,29 +334,33 @@ class Supervisor:
         for host in hosts:
             self._forget(host)
 
+    def _set_aside(self, hosts: Iterable[int]) -> None:
+        """Keeps their leases until the slice is over, so that a fault that comes again does so minutes later."""
+        for host in hosts:
+            self._forget(host)
+
     def _forget(self, host: int) -> None:
         for watched in self._on(host):
             del self._watched[watched.number]
-        self._threads.pop(host, None)
-        self._hosts.pop(host, None)
+        if held := self._held.pop(host, None):
+            held.thread.abandon()
 
     def _start_over(self) -> None:
-        for thread in self._threads.values():
-            thread.abandon()
-        self._threads.clear()
-        self._hosts.clear()
-        self._watched.clear()
-        self._told = SimpleQueue()
-        self.token = uuid.uuid4()
+        for host in list(self._held):
+            self._forget(host)
+        before, self.token = self.token, uuid.uuid4()
         connection.close()
         time.sleep(BEAT)
+        with suppress(DatabaseError, InterfaceError):  # else they run out by themselves
+            claims.release(before)
 
     def _leave(self) -> None:
         """Detaches from every host within seconds, keeps what was told until then, gives the leases back."""
-        for thread in self._threads.values():
+        threads = [held.thread for held in self._held.values() if held.thread.is_alive()]
+        for thread in threads:
             thread.leave()
         until = time.monotonic() + LEAVE_WITHIN
-        for thread in self._threads.values():
+        for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
             if thread.is_alive():
                 thread.abandon()
@@ -320,6 +371,11 @@ class Supervisor:
             log.exception("The database failed while leaving. The leases run out by themselves.")
 
 
+def _plain(error: Exception) -> str:
+    """What an error says, as the database can keep it."""
+    return str(error).strip().replace("\0", "\ufffd")[:LONGEST_TEXT]
+
+
 def _block_code(error: Exception) -> EndCode:
     codes: tuple[tuple[type[Exception], EndCode], ...] = (
         (HostKeyUnknown, EndCode.HOST_KEY),
@@ -328,6 +384,8 @@ def _block_code(error: Exception) -> EndCode:
         (SiteLocked, EndCode.SITE_LOCKED),
         (VersionUnreadable, EndCode.VERSION_UNREADABLE),
         (RecipeInvalid, EndCode.RECIPE_INVALID),
+        (ArtifactDamaged, EndCode.ARTIFACT_DAMAGED),
         (Unreachable, EndCode.UNREACHABLE),
+        (ConnectionLost, EndCode.UNREACHABLE),
     )
     return next((code for kind, code in codes if isinstance(error, kind)), EndCode.START_FAILED)

@@ -29,12 +29,15 @@ def start_night() -> None:
 
 
 def reap() -> None:
-    """About every 30 seconds: opens and records nights, ends what is over, wakes slots that lost their task."""
+    """About every 30 seconds: wakes slots that lost their task, ends what is over, records and opens nights.
+
+    In this order: what runs is not left alone while hosts are asked before a night.
+    """
     now = clock.now()
+    slots.wake_lost(now)
+    runs.close_overdue_runs(now)
     runs.record_missed_nights(now)
     start_night()
-    runs.close_overdue_runs(now)
-    slots.wake_lost(now)
 
 
 def supervise(number: int) -> None:
@@ -73,12 +76,23 @@ def scan_host_key(host_id: int) -> None:
 def wait_for(run: Run, progress: Callable[[Run], None] = lambda run: None) -> None:
     """Returns when a run has ended; supervises in this process while no worker does."""
     asked_at = time.monotonic()
-    while not Run.objects.filter(pk=run.pk).exclude(ended_at=None).exists():
+    while not _has_ended(run):
         if slots.held():
             asked_at = time.monotonic()
         elif time.monotonic() - asked_at > PATIENCE:
-            Supervisor(connect).run(lasting=PATIENCE)
-            runs.close_overdue_runs(clock.now())  # without workers there is no reaper either
+            Supervisor(connect, keep_going=lambda: _is_ours(run, progress)).run()
+        runs.close_overdue_runs(clock.now())  # without workers there is no reaper either
         progress(run)
         time.sleep(0.5)
     run.refresh_from_db()
+
+
+def _is_ours(run: Run, progress: Callable[[Run], None]) -> bool:
+    """Whether this process goes on with it, asked every second: until it has ended, or a worker lives."""
+    runs.close_overdue_runs(clock.now())
+    progress(run)
+    return not _has_ended(run) and not slots.held()
+
+
+def _has_ended(run: Run) -> bool:
+    return Run.objects.filter(pk=run.pk).exclude(ended_at=None).exists()

@@ -1,19 +1,24 @@
 """Asks sites for their version (P3, P10) and hosts for their key (U6): read only, without a lease."""
 
+import logging
+import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 
 from instances.models import Host, Instance
 from instances.services import note_contact, note_offered_key, note_version
 from releasemgr.lib import clock
 from upgrades.assignment import VersionQuestion
-from upgrades.contact import Connect, HostAddress
-from upgrades.exceptions import ContactError, HostKeyChanged, HostKeyUnknown, RecipeInvalid
+from upgrades.contact import Connect, HostAddress, Remote
+from upgrades.exceptions import ContactError, HostKeyChanged, HostKeyUnknown, RecipeInvalid, ThreadBroke
 from upgrades.services.assignments import address_of, question_for
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 20  # hosts
 PATIENCE = 30.0  # seconds for one site's answer
+ALTOGETHER = 150.0  # seconds, however many hosts are dead: a task of the control cluster may last 300
 
 
 @dataclass(frozen=True)
@@ -26,26 +31,74 @@ class Answer:
     drifted: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Round:
-    """One host's part, without a row in it: its thread never touches the database."""
+    """One host's part, without a row in it: its thread never touches the database.
+
+    `told` fills as its sites answer. `failure` says why the host could not be asked.
+    """
 
     address: HostAddress
-    questions: dict[int, VersionQuestion]
+    until: float
+    questions: dict[int, VersionQuestion] = field(default_factory=dict)
+    told: dict[int, str | ContactError] = field(default_factory=dict)
+    failure: ContactError | None = None
+
+    def ask(self, connect: Connect) -> None:
+        """In a thread of its own. Begins with no site once the time is over."""
+        if time.monotonic() > self.until:
+            return
+        try:
+            remote = connect(self.address)
+        except ContactError as error:
+            self.failure = error
+            return
+        try:
+            for pk, question in self.questions.items():
+                if time.monotonic() < self.until:
+                    self.told[pk] = _answer_of(remote, question)
+        finally:
+            remote.close()
 
 
-def ask_versions(instances: Sequence[Instance], connect: Connect) -> list[Answer]:
-    """Asks these sites, many hosts at once, and keeps what they report. In the order given."""
-    rounds, answers = _rounds(instances)
-    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        heard = dict(zip(rounds, pool.map(lambda one: _ask_host(one, connect), rounds.values()), strict=True))
+def _answer_of(remote: Remote, question: VersionQuestion) -> str | ContactError:
+    try:
+        return remote.read_version(question.values, question.script, timeout=PATIENCE)
+    except ContactError as error:
+        return error
+
+
+def ask_versions(instances: Sequence[Instance], connect: Connect, *, within: float = ALTOGETHER) -> list[Answer]:
+    """Asks these sites, many hosts at once, and keeps what they report. In the order given.
+
+    `within` bounds it in seconds: who was not asked or did not answer by then has no answer.
+    """
+    rounds, answers = _rounds(instances, time.monotonic() + within)
+    finished = _ask_all(rounds, connect, within)
     hosts = {site.host_id: site.host for site in instances}
     by_id = {site.pk: site for site in instances}
-    for host, (failure, told) in heard.items():
-        _keep_contact(hosts[host], failure)
-        for pk in rounds[host].questions:
-            answers[pk] = _keep(by_id[pk], told.get(pk, failure or ContactError("The site did not answer.")))
+    for host, one in rounds.items():
+        if host in finished:
+            _keep_contact(hosts[host], one.failure)
+        told = dict(one.told)
+        for pk in one.questions:
+            answers[pk] = _keep(
+                by_id[pk], told.get(pk, one.failure or ContactError("The site did not answer in time."))
+            )
     return [answers[site.pk] for site in instances]
+
+
+def _ask_all(rounds: dict[int, _Round], connect: Connect, within: float) -> set[int]:
+    """The hosts that were asked to the end. A thread that still waits is left behind: it has limits of its own."""
+    pool = ThreadPoolExecutor(max_workers=AT_ONCE)
+    futures: dict[int, Future[None]] = {host: pool.submit(one.ask, connect) for host, one in rounds.items()}
+    done, _late = wait(futures.values(), timeout=within)
+    pool.shutdown(wait=False, cancel_futures=True)
+    for host, future in futures.items():
+        if future in done and (fault := future.exception()):
+            log.error("Asking host %s broke", rounds[host].address.name, exc_info=fault)
+            rounds[host].failure = ThreadBroke(f"{type(fault).__name__}: {fault}")
+    return {host for host, future in futures.items() if future in done}
 
 
 def ask_unknown(connect: Connect) -> list[Answer]:
@@ -54,7 +107,7 @@ def ask_unknown(connect: Connect) -> list[Answer]:
     return ask_versions(list(unknown.for_list()), connect)
 
 
-def _rounds(instances: Iterable[Instance]) -> tuple[dict[int, _Round], dict[int, Answer]]:
+def _rounds(instances: Iterable[Instance], until: float) -> tuple[dict[int, _Round], dict[int, Answer]]:
     rounds: dict[int, _Round] = {}
     refused: dict[int, Answer] = {}
     for site in instances:
@@ -63,26 +116,8 @@ def _rounds(instances: Iterable[Instance]) -> tuple[dict[int, _Round], dict[int,
         except RecipeInvalid as error:
             refused[site.pk] = Answer(site, error=str(error))
             continue
-        rounds.setdefault(site.host_id, _Round(address_of(site.host), {})).questions[site.pk] = question
+        rounds.setdefault(site.host_id, _Round(address_of(site.host), until)).questions[site.pk] = question
     return rounds, refused
-
-
-def _ask_host(one: _Round, connect: Connect) -> tuple[ContactError | None, dict[int, str | ContactError]]:
-    """In a thread of its own: why the host could not be asked, and what each of its sites said."""
-    told: dict[int, str | ContactError] = {}
-    try:
-        remote = connect(one.address)
-    except ContactError as error:
-        return error, told
-    try:
-        for pk, question in one.questions.items():
-            try:
-                told[pk] = remote.read_version(question.values, question.script, timeout=PATIENCE)
-            except ContactError as error:
-                told[pk] = error
-    finally:
-        remote.close()
-    return None, told
 
 
 def _keep_contact(host: Host, failure: ContactError | None) -> None:

@@ -16,7 +16,9 @@ from upgrades.first_error import first_error
 from upgrades.models import WAY_BACK_PLACE, LogChunk, Step, Upgrade
 from upgrades.recipes.journal import Event, Journal, StepEnded, StepStarted, VersionRead, WayBackBegun
 from upgrades.recipes.recipe import Phase, Recipe
-from upgrades.recipes.verdict import Detail, Ending, Verdict, judge
+from upgrades.recipes.verdict import Detail, Ending, Remains, Verdict, judge
+
+SEARCHED = 1024 * 1024  # bytes of a failed step's log, from its end, in which its error is looked for
 
 
 class Watched:
@@ -108,11 +110,11 @@ class Watched:
 
     # The end.
 
-    def end(self, result: str | None, version: str | None, now: datetime) -> None:
-        """Judges what the host wrote (U2, U10). `result` is None where its runner is gone without one."""
+    def end(self, result: str | Remains, now: datetime) -> None:
+        """Judges what the host wrote (U2, U10)."""
         verdict = judge(self._events, result)
-        if version is not None:
-            note_version(self.upgrade.instance, version, now=now)
+        if isinstance(result, Remains) and result.reported is not None:
+            note_version(self.upgrade.instance, result.reported, now=now)
         self._keep_first_error(verdict)
         if self.upgrade.state == UpgradeState.STARTING:
             self.upgrade.move(UpgradeState.RUNNING, now=now)
@@ -131,9 +133,11 @@ class Watched:
         step = next((step for step in self._steps.values() if step.name == verdict.failed_step), None)
         if verdict.ending in (Ending.SUCCEEDED, Ending.ALREADY_THERE) or step is None or step.log_start is None:
             return
-        error = first_error(read_log(self.upgrade, step.log_start, step.log_end or self.log_size))
+        end = step.log_end or self.log_size
+        start = max(step.log_start, end - SEARCHED)
+        error = first_error(read_log(self.upgrade, start, end))
         if error:
-            before = read_log(self.upgrade, 0, step.log_start).count(b"\n")
+            before = _lines_before(self.upgrade, start)
             self.upgrade.first_error, self.upgrade.first_error_line = error.text, before + error.line
             self.upgrade.save(update_fields=["first_error", "first_error_line"])
 
@@ -143,6 +147,12 @@ def read_log(upgrade: Upgrade, start: int, end: int) -> bytes:
     reaching = LogChunk.objects.annotate(end=F("offset") + Length("data")).filter(end__gt=start)
     chunks = reaching.filter(upgrade=upgrade, offset__lt=end).order_by("offset").values_list("offset", "data")
     return b"".join(bytes(data)[max(0, start - offset) : end - offset] for offset, data in chunks)
+
+
+def _lines_before(upgrade: Upgrade, end: int) -> int:
+    """How many lines of its log end before this byte. Holds a few chunks at a time."""
+    chunks = LogChunk.objects.filter(upgrade=upgrade, offset__lt=end).pieces()
+    return sum(chunk.data[: end - chunk.offset].count(b"\n") for chunk in chunks)
 
 
 def _place(event: StepStarted | StepEnded) -> int:

@@ -434,3 +434,17 @@ def test_the_command_shows_fifty_errors_and_counts_the_rest(write: Any) -> None:
 def test_reading_a_file_needs_no_database(write: Any, django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
         assert len(read_fleet(write(example("json"))).sites) == 3
+
+
+def test_p10_an_import_takes_nothing_back_that_a_site_reported_meanwhile(
+    write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring_in(write(fleet()))
+
+    def meanwhile(site: Instance) -> None:
+        Instance.objects.update(reported_version="2.0", reported_key="key of 2.0", reported_at=NOW)
+
+    monkeypatch.setattr(Instance, "full_clean", meanwhile)
+    bring_in(write(fleet(path="/srv/elsewhere")))
+    site = Instance.objects.get()
+    assert (site.path, site.reported_version, site.reported_key) == ("/srv/elsewhere", "2.0", "key of 2.0")

@@ -217,6 +217,19 @@ def test_an_artifact_is_sent_once(server: SshServer, remote: Remote, tmp_path: P
     assert [entry.name for entry in there.parent.iterdir()] == [sha256]
 
 
+def test_an_artifact_whose_sending_broke_off_is_gone_on_with(server: SshServer, remote: Remote, tmp_path: Path) -> None:
+    path = tmp_path / "big.tar"
+    path.write_bytes(os.urandom(3 * 1024 * 1024))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    cache = server.home / ".releasemgr" / "artifacts"
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / f"arriving.{sha256}").write_bytes(path.read_bytes()[:1_000_001])
+    part = (cache / f"arriving.{sha256}").stat().st_ino
+    there = Path(remote.send_artifact(path, sha256))
+    assert there.read_bytes() == path.read_bytes()
+    assert there.stat().st_ino == part
+
+
 def test_an_artifact_with_other_bytes_is_not_kept(server: SshServer, remote: Remote, site: Site) -> None:
     with pytest.raises(StartFailed, match="did not arrive whole"):
         remote.send_artifact(Path(site.values["ARTIFACT"]), "0" * 64)

@@ -15,9 +15,9 @@ from upgrades.recipes.bundle import build_bundle
 from upgrades.recipes.commands import host_command, lines
 from upgrades.recipes.journal import Event, Journal, StepEnded, StepStarted
 from upgrades.recipes.recipe import Recipe, load_recipe
-from upgrades.recipes.verdict import Verdict, judge
+from upgrades.recipes.verdict import Remains, Verdict, judge
 
-FRAME = re.compile(rb"([LEBDG]) (\d+) (\d+)\n")
+FRAME = re.compile(rb"([LEBDGV]) (\d+) (\d+)\n")
 FAR_AHEAD = 4102444800
 WAIT_FOR_GO = "n=0; while [ ! -e go ] && [ $((n += 1)) -lt 1200 ]; do sleep 0.05; done"
 
@@ -107,7 +107,8 @@ class Site:
         return [event.step for event in self.events(number) if isinstance(event, StepStarted)]
 
     def verdict(self, number: int = 1) -> Verdict:
-        return judge(self.events(number), self.result(number))
+        reported = (self.path / "current" / "VERSION").read_text()
+        return judge(self.events(number), self.result(number) or Remains(self.values["FROM_VERSION"], reported))
 
     def launch(
         self, number: int = 1, *, recipe: Recipe | None = None, not_after: int = FAR_AHEAD

@@ -1,5 +1,6 @@
 """The scripts that run on a host, run here by real shells on real files."""
 
+import fcntl
 import http.server
 import os
 import signal
@@ -662,8 +663,19 @@ def test_the_next_upgrade_may_begin_as_soon_as_the_result_stands(site: Site) -> 
     assert site.verdict(2).ending is Ending.ALREADY_THERE
 
 
-def test_nothing_to_follow_is_gone(site: Site) -> None:
-    assert site.follow() == [("G", 0, b"")]
+def test_where_nothing_is_to_follow_its_traces_have_vanished(site: Site) -> None:
+    assert site.follow() == [("V", 0, b"")]
+
+
+def test_the_same_number_sent_twice_at_once_is_not_taken_for_another_upgrade(site: Site) -> None:
+    """U1: the first holds the lock a moment before its directory stands."""
+    site.work.mkdir()
+    (site.work / "upgrades").mkdir()
+    with (site.work / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        threading.Timer(0.5, site.upgrade(1).mkdir).start()
+        assert site.launch().stdout == b"already-begun\n"
+        assert site.launch(2).stdout == b"locked\n"
 
 
 def receive(site: Site, path: Path, sha256: str, data: bytes) -> "subprocess.CompletedProcess[bytes]":
@@ -674,14 +686,32 @@ def test_an_artifact_is_taken_once_and_only_whole(any_shell_site: Site) -> None:
     site = any_shell_site
     path, sha256 = Path(site.values["ARTIFACT"]), site.values["ARTIFACT_SHA256"]
     cached = site.path.parent / ".releasemgr" / "artifacts" / sha256
-    assert receive(site, path, sha256, path.read_bytes()[:-1]).returncode == 1
+    data = path.read_bytes()
+    assert receive(site, path, sha256, b"x" * len(data)).returncode == 1
     assert list(cached.parent.iterdir()) == []
-    answer = receive(site, path, sha256, path.read_bytes())
-    assert answer.stdout.decode() == f"send\nhave {cached}\n"
+    answer = receive(site, path, sha256, data)
+    assert answer.stdout.decode() == f"send 0\nhave {cached}\n"
     assert receive(site, path, sha256, b"").stdout.decode() == f"have {cached}\n"
-    cached.write_bytes(b"x" * path.stat().st_size)
-    assert receive(site, path, sha256, path.read_bytes()).stdout.decode() == f"send\nhave {cached}\n"
-    assert cached.read_bytes() == path.read_bytes()
+    cached.write_bytes(b"x" * len(data))
+    assert receive(site, path, sha256, data).stdout.decode() == f"send 0\nhave {cached}\n"
+    assert cached.read_bytes() == data
+
+
+def test_an_artifact_whose_sending_broke_off_is_gone_on_with(any_shell_site: Site) -> None:
+    """A slice of minutes, or a poor link, must not begin a large one from its start for ever."""
+    site = any_shell_site
+    path, sha256 = Path(site.values["ARTIFACT"]), site.values["ARTIFACT_SHA256"]
+    cached = site.path.parent / ".releasemgr" / "artifacts" / sha256
+    data = path.read_bytes()
+    assert receive(site, path, sha256, data[:40]).returncode == 1
+    assert not cached.exists()
+    with (site.path.parent / ".releasemgr" / "receiving").open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert receive(site, path, sha256, data[:50]).stdout == b"send 0\n"
+    assert [file.name for file in cached.parent.iterdir()] == [f"arriving.{sha256}"]
+    answer = receive(site, path, sha256, data[40:])
+    assert answer.stdout.decode() == f"send 40\nhave {cached}\n"
+    assert cached.read_bytes() == data
 
 
 def test_shellcheck_has_nothing_to_say() -> None:

@@ -318,3 +318,11 @@ def test_the_fingerprint_of_a_plan_changes_with_what_a_person_was_shown_and_with
         [shown[0], decide_one(site(id=2, needs_a_person=7))],
     ]
     assert len({fingerprint(each) for each in [shown, *others]}) == 5
+
+
+def test_u2_what_a_host_or_a_site_did_not_tell_is_said_so() -> None:
+    values = {"from": "1.0", "to": "2.0", "step": "", "reported": "", "host": "app-1"}
+    gone = sentences.end_sentence(Outcome.FAILED_CLEAN, EndCode.RUNNER_GONE, values)
+    assert gone.startswith("The upgrade stopped on the host during its first moments without an end.")
+    mute = sentences.end_sentence(Outcome.NEEDS_A_PERSON, EndCode.OTHER_VERSION, values)
+    assert mute.startswith("Every step passed, but the site reports no version, not 2.0.")

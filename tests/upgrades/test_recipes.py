@@ -27,7 +27,7 @@ from upgrades.recipes.journal import (
     read_event,
 )
 from upgrades.recipes.recipe import FORWARD, Phase, load_recipe
-from upgrades.recipes.verdict import Detail, Ending, judge, same_version
+from upgrades.recipes.verdict import Detail, Ending, Remains, judge, same_version
 
 GOOD = """\
 title = "Ours"
@@ -382,9 +382,16 @@ def test_the_verdict_follows_from_the_story(
     told: list[str], result: str | None, ending: Ending, detail: Detail, failed_step: str | None
 ) -> None:
     """U2, U5, U10"""
-    verdict = judge(story(BEGUN, "version before 1.0", *told), result)
+    verdict = judge(story(BEGUN, "version before 1.0", *told), Remains("1.0", "1.0") if result is None else result)
     assert (verdict.ending, verdict.detail, verdict.failed_step) == (ending, detail, failed_step)
     assert verdict.version_before == "1.0"
+
+
+@pytest.mark.parametrize("remains", [Remains("1.0", "1.1"), Remains("1.0", None), Remains("1.0", "1.0", whole=False)])
+def test_a_runner_that_is_gone_failed_clean_only_where_the_site_says_so_and_all_was_heard(remains: Remains) -> None:
+    """U2: unknown is never called unchanged."""
+    assert judge(story(BEGUN, "version before 1.0", *PREPARED), remains).ending is Ending.NEEDS_A_PERSON
+    assert judge([], Remains("1.0", "1.0")).ending is Ending.FAILED_CLEAN
 
 
 def test_a_site_that_was_there_before_is_already_there() -> None:

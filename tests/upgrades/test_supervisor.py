@@ -1,14 +1,12 @@
 """The supervisor with real threads and a real database, and a host at our own seam (U1 to U3, P9, P10)."""
 
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.db.models.functions import Now
 
 from builds.maturity import Maturity
@@ -17,70 +15,18 @@ from instances.services import set_target
 from releasemgr.lib.actors import COMMAND
 from tests.factories import NOW, make_build, make_host, make_instance
 from tests.fakes import FakeHost, FakeRun, begin, complete, hang, roll_back
+from tests.upgrades.supervising import due_upgrade, impatient, supervise, supervising, supervisor, until
 from upgrades import host_thread
 from upgrades.choices import EndCode, Outcome, StepState, UpgradeState
 from upgrades.exceptions import HostKeyChanged, SiteLocked, Unreachable
 from upgrades.models import HostLease, LogChunk, Run, Upgrade
 from upgrades.services import claims
 from upgrades.services.runs import start_upgrades
-from upgrades.supervisor import Supervisor
 from upgrades.watched import read_log
 
+__all__ = ["impatient"]
 pytestmark = pytest.mark.django_db(transaction=True)
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_thread, "PAUSES", (0.01,))
-    monkeypatch.setattr(host_thread, "LISTEN", 0.02)
-    monkeypatch.setattr("upgrades.supervisor.BEAT", 0.05)
-    monkeypatch.setattr("upgrades.supervisor.RENEW", 0.2)
-
-
-def due_upgrade(fake: FakeHost, *, reports: str = "1.0", **host: object) -> Upgrade:
-    """One site that follows release, which is 2.0, and a run that is to upgrade it now."""
-    make_build("1.0", maturity=Maturity.STABLE)
-    make_build("2.0", maturity=Maturity.RELEASE)
-    site = make_instance("acme-live", runs="1.0", host=make_host("app-1", **host))
-    fake.versions[site.path] = reports
-    run = start_upgrades([site], actor=COMMAND, now=NOW)
-    return run.upgrades.get()
-
-
-def supervisor(fake: FakeHost, **options: object) -> Supervisor:
-    return Supervisor(fake.connect, now=lambda: NOW + timedelta(minutes=1), **options)  # type: ignore[arg-type]
-
-
-def supervise(fake: FakeHost, lasting: float = 10) -> None:
-    supervisor(fake).run(lasting=lasting)
-
-
-@contextmanager
-def supervising(one: Supervisor) -> Iterator[threading.Thread]:
-    """Runs it in a thread of its own, as a worker would in a process of its own."""
-
-    def work() -> None:
-        try:
-            one.run(lasting=20)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield thread
-    finally:
-        one._keep_going = lambda: False
-        thread.join(15)
-    assert not thread.is_alive()
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "It did not happen in time."
-        time.sleep(0.02)
 
 
 def test_a_due_upgrade_runs_and_its_log_steps_and_events_are_kept() -> None:
@@ -187,16 +133,13 @@ def test_a_damaged_artefact_is_quarantined_and_never_sent() -> None:
     supervise(fake)
     upgrade.refresh_from_db()
     upgrade.build.refresh_from_db()
-    assert upgrade.outcome == Outcome.BLOCKED
+    assert (upgrade.outcome, upgrade.end_code) == (Outcome.BLOCKED, EndCode.ARTIFACT_DAMAGED)
     assert upgrade.build.quarantined_at is not None
     assert (fake.artifacts, fake.begun) == ([], [])
 
 
 def test_a_site_locked_by_something_else_is_blocked() -> None:
-    def locked(*_: object) -> None:
-        raise SiteLocked("locked")
-
-    fake = FakeHost(script=locked)
+    fake = FakeHost(start_refusal=SiteLocked("locked"))
     upgrade = due_upgrade(fake)
     supervise(fake)
     upgrade.refresh_from_db()

@@ -1,14 +1,17 @@
 """wait_for: what --wait does while no worker lives."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.db.models.functions import Now
 
 from releasemgr.lib import clock
 from tests.factories import make_run, make_upgrade
 from upgrades import tasks
-from upgrades.choices import Outcome, UpgradeState
-from upgrades.models import Run, Upgrade
+from upgrades.choices import EndCode, Outcome, UpgradeState
+from upgrades.models import Run, Slot, Upgrade
+from upgrades.services.slots import LEASE
 
 pytestmark = pytest.mark.django_db
 
@@ -16,9 +19,9 @@ pytestmark = pytest.mark.django_db
 class Idle:
     """A supervisor that finds nothing it may begin."""
 
-    def __init__(self, _connect: object) -> None: ...
+    def __init__(self, _connect: object, *, keep_going: Callable[[], bool]) -> None: ...
 
-    def run(self, *, lasting: float) -> None: ...
+    def run(self) -> None: ...
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +51,25 @@ def test_a_run_that_has_ended_is_not_waited_for() -> None:
     tasks.wait_for(run)
 
     assert not Upgrade.objects.exists()
+
+
+def test_it_supervises_without_a_break_and_leaves_once_a_worker_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A break in the middle would begin a large artefact's sending anew."""
+    run = make_run(ends_at=clock.now() + timedelta(hours=1))
+    upgrade = make_upgrade(run=run)
+    went_on: list[bool] = []
+
+    class Curious(Idle):
+        def __init__(self, _connect: object, *, keep_going: Callable[[], bool]) -> None:
+            went_on.append(keep_going())
+            Slot.objects.update(until=Now() + LEASE)
+            went_on.append(keep_going())
+            Slot.objects.update(until=Now())
+            upgrade.end(Outcome.SKIPPED, EndCode.REPLANNED, now=clock.now())
+            went_on.append(keep_going())
+
+    monkeypatch.setattr(tasks, "Supervisor", Curious)
+    told: list[Run] = []
+    tasks.wait_for(run, told.append)
+    assert went_on == [True, False, False]
+    assert len(told) == 4

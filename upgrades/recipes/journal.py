@@ -5,11 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from upgrades.recipes.recipe import Phase
+from upgrades.recipes.recipe import STEP_NAME, Phase
 
 BEFORE = "before"
 AFTER = "after"
 NOTHING = "-"
+MOST_STEPS = 999
+LARGEST_STATUS = 255
+LARGEST_FILE = 2**60  # bytes
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,9 @@ class Journal:
 
 
 def read_event(line: bytes) -> Event:
-    """Never raises: what is no event is kept as Unreadable."""
+    """Never raises: what is no event, or is larger than any of ours, is kept as Unreadable."""
+    if b"\0" in line:
+        return Unreadable(line)
     try:
         stamp, word, *rest = line.decode().split(" ", 2)
         at = datetime.fromtimestamp(_seconds(stamp), UTC)
@@ -103,14 +108,15 @@ def _upgrade(at: datetime, rest: str) -> Event:
 
 def _start(at: datetime, rest: str) -> Event:
     phase, position, step, log_offset = rest.split(" ")
-    return StepStarted(at, Phase(phase), _count(position), step, _count(log_offset))
+    return StepStarted(at, Phase(phase), _count(position, MOST_STEPS), _step(step), _count(log_offset))
 
 
 def _end(at: datetime, rest: str) -> Event:
     phase, position, step, status, log_offset, *more = rest.split(" ")
     if more not in ([], ["timed-out"]):
         raise ValueError(rest)
-    return StepEnded(at, Phase(phase), _count(position), step, _count(status), _count(log_offset), bool(more))
+    place, exit_status = _count(position, MOST_STEPS), _count(status, LARGEST_STATUS)
+    return StepEnded(at, Phase(phase), place, _step(step), exit_status, _count(log_offset), bool(more))
 
 
 def _version(at: datetime, rest: str) -> Event:
@@ -145,10 +151,16 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
-def _count(text: str) -> int:
-    if not re.fullmatch(r"[0-9]+", text, re.ASCII):
+def _count(text: str, most: int = LARGEST_FILE) -> int:
+    if not re.fullmatch(r"[0-9]{1,19}", text, re.ASCII) or int(text) > most:
         raise ValueError(text)
     return int(text)
+
+
+def _step(name: str) -> str:
+    if not STEP_NAME.fullmatch(name):
+        raise ValueError(name)
+    return name
 
 
 def _moment(text: str) -> str:

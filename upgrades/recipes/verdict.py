@@ -54,8 +54,19 @@ class Verdict:
     detail: Detail
 
 
-def judge(events: Iterable[Event], result: str | None) -> Verdict:
-    """`result` is the text that the runner left; None when it is gone without one."""
+@dataclass(frozen=True)
+class Remains:
+    """What is known of an upgrade whose runner is gone without a result."""
+
+    planned_from: str
+    reported: str | None
+    """What the site says now; None when it does not."""
+    whole: bool = True
+    """Whether all that the runner wrote was heard."""
+
+
+def judge(events: Iterable[Event], result: str | Remains) -> Verdict:
+    """`result` is the text that the runner left, or what remains of it without one."""
     return _Story(list(events)).verdict(result)
 
 
@@ -80,9 +91,9 @@ class _Story:
         self.version_before = _version(events, BEFORE)
         self.version_after = _version(events, AFTER)
 
-    def verdict(self, result: str | None) -> Verdict:
-        if result is None:
-            return self._gone()
+    def verdict(self, result: str | Remains) -> Verdict:
+        if isinstance(result, Remains):
+            return self._gone(result)
         match result.split():
             case ["already-there"] if self._is_new(self.version_before):
                 return self._ends(Ending.ALREADY_THERE, Detail.NOTHING)
@@ -93,9 +104,12 @@ class _Story:
             case _:
                 return self._ends(Ending.NEEDS_A_PERSON, Detail.RESULT_UNREADABLE)
 
-    def _gone(self) -> Verdict:
+    def _gone(self, remains: Remains) -> Verdict:
+        """Clean only where nothing can have been changed, and the site says so too."""
         changed = any(event.phase is Phase.CHANGE for event in self.started)
-        ending = Ending.NEEDS_A_PERSON if changed else Ending.FAILED_CLEAN
+        stayed = same_version(remains.reported, self.version_before or remains.planned_from)
+        clean = remains.whole and not changed and stayed
+        ending = Ending.FAILED_CLEAN if clean else Ending.NEEDS_A_PERSON
         last = self.started[-1] if self.started else None
         return self._ends(ending, Detail.RUNNER_GONE, last)
 

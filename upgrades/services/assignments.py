@@ -9,8 +9,9 @@ from instances.models import Host, Instance
 from upgrades.assignment import Assignment, VersionQuestion
 from upgrades.choices import UpgradeState
 from upgrades.contact import Ground, HostAddress
+from upgrades.exceptions import RecipeInvalid
 from upgrades.models import LogChunk, Upgrade
-from upgrades.recipes.recipe import load_recipe
+from upgrades.recipes.recipe import Recipe, load_recipe
 
 KEEP_RELEASES = 3
 
@@ -19,12 +20,17 @@ def address_of(host: Host) -> HostAddress:
     return HostAddress(host.name, host.address, host.port, host.user, host.host_key)
 
 
-def assignment_for(upgrade: Upgrade) -> Assignment:
-    """Raises RecipeInvalid where the site's recipe cannot be used."""
-    recipe = load_recipe(upgrade.recipe, settings.RECIPE_DIRS)
+def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
+    """`taken_over` says that another handed it out before, and that it may have begun since.
+
+    Raises RecipeInvalid where it is certainly not begun and the site's recipe cannot be used.
+    """
+    recipe = _recipe_as_it_was(upgrade.recipe) if taken_over else load_recipe(upgrade.recipe, settings.RECIPE_DIRS)
+    begun = upgrade.state in (UpgradeState.RUNNING, UpgradeState.ROLLING_BACK)
     return Assignment(
         number=upgrade.pk,
-        begun=upgrade.state in (UpgradeState.RUNNING, UpgradeState.ROLLING_BACK),
+        begun=begun,
+        in_doubt=taken_over and not begun,
         ground=Ground(upgrade.instance.path, upgrade.pk),
         question=VersionQuestion(site_values(upgrade.instance), recipe.version_program),
         recipe=recipe,
@@ -36,6 +42,14 @@ def assignment_for(upgrade: Upgrade) -> Assignment:
         log_offset=log_size(upgrade),
         events_offset=len(upgrade.journal),
     )
+
+
+def _recipe_as_it_was(name: str) -> Recipe:
+    """The host has its copy of a recipe that was broken here since: what runs there is watched all the same."""
+    try:
+        return load_recipe(name, settings.RECIPE_DIRS)
+    except RecipeInvalid:
+        return Recipe(name, name, "unknown", (), (), {"unknown": b""})
 
 
 def question_for(instance: Instance) -> VersionQuestion:

@@ -23,25 +23,41 @@ def claim_hosts(token: uuid.UUID, *, most: int, now: datetime) -> list[Host]:
     """Takes free hosts on which something is due or under way, at most so many.
 
     A host whose lease ran out is free: its holder is dead or cut off, and what runs there is attached to again.
+    Our own is not free for us, also when it ran out: we have a thread there, or have set the host aside.
+    One query while there is nothing to take.
     """
-    wanted = _hosts_with_work(now)
+    wanted = _free_hosts_with_work(now)
+    if not wanted:
+        return []
     HostLease.objects.bulk_create([HostLease(host_id=pk) for pk in wanted], ignore_conflicts=True)
     with transaction.atomic():
-        free = HostLease.objects.filter(host_id__in=wanted, until__lt=Now()).order_by("host_id")
+        free = HostLease.objects.filter(host_id__in=wanted, until__lt=Now()).exclude(token=token).order_by("host_id")
         taken = list(free.select_for_update(skip_locked=True).values_list("host_id", flat=True)[:most])
         HostLease.objects.filter(host_id__in=taken).update(token=token, until=Now() + LEASE)
     return list(Host.objects.filter(pk__in=taken))
 
 
-def _hosts_with_work(now: datetime) -> list[int]:
+def _free_hosts_with_work(now: datetime) -> list[int]:
     due = Q(state=UpgradeState.WAITING, run__starts_at__lte=now, run__ends_at__gt=now)
     busy = Upgrade.objects.filter(due | Q(state__in=BEGUN))
-    return list(busy.order_by().values_list("instance__host_id", flat=True).distinct())
+    free = busy.filter(Q(instance__host__lease=None) | Q(instance__host__lease__until__lt=Now()))
+    return list(free.order_by().values_list("instance__host_id", flat=True).distinct())
 
 
-def renew(token: uuid.UUID) -> None:
-    """Keeps every lease that is still ours, in one UPDATE."""
-    HostLease.objects.filter(token=token, until__gt=Now()).update(until=Now() + LEASE)
+def renew(token: uuid.UUID) -> set[int]:
+    """Keeps every lease that is still ours, also one that ran out but that nobody took. The hosts."""
+    ours = HostLease.objects.filter(token=token)
+    ours.update(until=Now() + LEASE)
+    return set(ours.values_list("host_id", flat=True))
+
+
+def due_on(hosts: Collection[int], *, now: datetime) -> dict[int, list[int]]:
+    """The numbers of what is due on these hosts, in the order of their turn, by host. One query."""
+    due: dict[int, list[int]] = {host: [] for host in hosts}
+    rows = Upgrade.objects.claimable(now).filter(instance__host__in=hosts)
+    for host, number in rows.values_list("instance__host_id", "pk"):
+        due[host].append(number)
+    return due
 
 
 def still_held(token: uuid.UUID, hosts: Collection[int]) -> set[int]:

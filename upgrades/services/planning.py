@@ -26,7 +26,7 @@ def gather_facts(instances: Iterable[Instance] | None = None, *, starting: Upgra
         sites = sites.filter(pk__in=[instance.pk for instance in instances])
     running = Upgrade.objects.begun().exclude(pk=starting.pk) if starting else Upgrade.objects.active()
     numbers = _by_site(running), _by_site(Upgrade.objects.awaiting_a_person())
-    builds = {build.pk: build.facts() for build in Build.objects.all()}
+    builds = {build.pk: build.facts() for build in Build.objects.defer("changelog")}
     return Facts(tuple(_site_facts(site, *numbers) for site in sites), builds)
 
 

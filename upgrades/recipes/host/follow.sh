@@ -2,7 +2,8 @@
 # Sends what an upgrade writes, from given offsets on, until it has ended or its runner is gone.
 # Standard input: the site's path, the number, the log's offset, the events' offset.
 # Frames: a line of kind, offset and size, then so many bytes. Kinds: L log, E events (whole lines),
-# B a beat every five seconds, D done (the bytes are the result), G gone: no runner and no result.
+# B a beat every five seconds, D done (the bytes are the result), G gone: no runner and no result,
+# V vanished: what the upgrade wrote is not there.
 # It ends by itself when the channel is gone: the next frame cannot be written.
 set -u
 export LC_ALL=C
@@ -76,7 +77,7 @@ end_if_gone() {
 }
 
 if ! cd "$site/.releasemgr/upgrades/$number"; then
-    printf 'G 0 0\n'
+    printf 'V 0 0\n'
     exit 0
 fi
 end_if_done

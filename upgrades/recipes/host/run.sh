@@ -24,12 +24,18 @@ refuse() {
     exit 0
 }
 
+# Our own number, sent before, takes the lock a moment before it has its directory.
+who_holds_it() {
+    sleep 1
+    if [ -e "$here" ]; then echo already-begun; else echo locked; fi
+}
+
 # Everything that a follower looks for is in place before the one rename that makes the upgrade begun.
 # A directory that holds files is never replaced by a rename, so a number begins once.
 begin() {
     [ ! -e "$here" ] || refuse already-begun
     exec 9>>"$work/lock"
-    flock -n 9 || refuse locked
+    flock -n 9 || refuse "$(who_holds_it)"
     [ "$(date +%s)" -le "$not_after" ] || refuse too-late
     exec 8>running
     flock 8
