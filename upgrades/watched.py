@@ -6,6 +6,7 @@ the object is thrown away and read anew, so that memory never runs ahead of the 
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import takewhile
 
 from django.db.models import F
 from django.db.models.functions import Length
@@ -151,8 +152,8 @@ def read_log(upgrade: Upgrade, start: int, end: int) -> bytes:
 
 def _lines_before(upgrade: Upgrade, end: int) -> int:
     """How many lines of its log end before this byte. Holds a few chunks at a time."""
-    chunks = LogChunk.objects.filter(upgrade=upgrade, offset__lt=end).pieces()
-    return sum(chunk.data[: end - chunk.offset].count(b"\n") for chunk in chunks)
+    before = takewhile(lambda piece: piece.offset < end, upgrade.log_pieces())
+    return sum(piece.data[: end - piece.offset].count(b"\n") for piece in before)
 
 
 def _place(event: StepStarted | StepEnded) -> int:
