@@ -12,6 +12,17 @@ from builds.models import Build
 LONGEST_REASON = 2000
 
 
+class RowsField(forms.JSONField):
+    """The rows of a preview by the site's id. What cannot be read is as if nothing had been shown."""
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            rows = super().to_python(value)
+        except (ValidationError, ValueError, RecursionError):
+            return {}
+        return {str(site): str(said) for site, said in rows.items()} if isinstance(rows, dict) else {}
+
+
 class MoveForm(forms.Form):
     """`seen` is the fingerprint of the effect that the page showed, `shown` its rows, to mark what differs.
 
@@ -20,7 +31,7 @@ class MoveForm(forms.Form):
 
     reason = forms.CharField(required=False, max_length=LONGEST_REASON, strip=True)
     seen = forms.CharField(max_length=64, widget=forms.HiddenInput)
-    shown = forms.JSONField(required=False, widget=forms.HiddenInput)
+    shown = RowsField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, demotes: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -29,11 +40,6 @@ class MoveForm(forms.Form):
         reason.label = _("Reason, shown to everyone") if demotes else _("Note for the record (optional)")
         reason.widget.attrs["placeholder"] = reason.label
         reason.error_messages["required"] = _("Going back needs a reason.")
-
-    def clean_shown(self) -> dict[str, str]:
-        """By the site's id. What is not that is as if nothing had been shown."""
-        shown = self.cleaned_data["shown"]
-        return {str(site): str(said) for site, said in shown.items()} if isinstance(shown, dict) else {}
 
 
 class WithdrawalForm(forms.Form):

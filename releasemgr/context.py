@@ -4,6 +4,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest
 from django.urls import get_script_prefix
 from django.utils.functional import Promise
@@ -50,6 +51,12 @@ class Shell:
         self.request = request
         self.root = get_script_prefix()
 
+    @cached_property
+    def user(self) -> User | AnonymousUser:
+        """Nobody, for a request that was refused before anyone asked who it is."""
+        user: User | AnonymousUser = getattr(self.request, "user", AnonymousUser())
+        return user
+
     @property
     def vendor(self) -> str:
         """Empty when nobody has set a name of their own."""
@@ -70,8 +77,7 @@ class Shell:
     @cached_property
     def news(self) -> News | None:
         """None for whoever may not see the fleet."""
-        user = getattr(self.request, "user", None)
-        return news(clock.now()) if user and user.has_perm("upgrades.view_run") else None
+        return news(clock.now()) if self.user.has_perm("upgrades.view_run") else None
 
     def _shows(self, paths: tuple[str, ...]) -> bool:
         here = self.request.path.removeprefix(self.root)
@@ -79,8 +85,7 @@ class Shell:
 
     @cached_property
     def profile(self) -> Profile:
-        user = self.request.user
-        return profile_of(user) if user.is_authenticated else Profile()
+        return profile_of(self.user) if self.user.is_authenticated else Profile()
 
     @property
     def theme_choice(self) -> Theme:
@@ -97,8 +102,7 @@ class Shell:
 
     @property
     def name(self) -> str:
-        user = self.request.user
-        return user.get_full_name() or user.get_username() if user.is_authenticated else ""
+        return self.user.get_full_name() or self.user.get_username() if self.user.is_authenticated else ""
 
     @property
     def initials(self) -> str:

@@ -41,7 +41,7 @@ class ChangePassword(PasswordChangeView):
         return _account_page(self.request, password_form=form)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def account(request: HttpRequest) -> HttpResponse:
     form = ProfileForm(request.POST or None, instance=profile_of(person(request)))
     if not form.is_valid():

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 class UpgradeNowForm(forms.Form):
     """The sites by id, the plan that was shown, and what has to be typed where live sites are among them."""
 
-    sites = forms.RegexField(r"\A\d+(,\d+)*\Z")
+    sites = forms.RegexField(r"\A[0-9]{1,18}(,[0-9]{1,18})*\Z", max_length=100_000)
     seen = forms.CharField()
     reason = forms.CharField(required=False, max_length=500, label=_("Reason"))
     typed = forms.CharField(required=False)

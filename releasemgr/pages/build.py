@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from builds import sentences
 from builds.choices import Smoke
@@ -105,7 +105,7 @@ def _stop_ahead(title: str, channel: Maturity, judgement: Judgement | None) -> S
     return Stop(title, ngettext("%(n)d gate not met", "%(n)d gates not met", failing) % {"n": failing}, "stop")
 
 
-@require_GET
+@require_safe
 @needs("builds.view_build")
 def build_detail(request: HttpRequest, version: str) -> HttpResponse:
     build = build_or_404(version)

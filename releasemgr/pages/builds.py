@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 from django_tables2 import Column, RequestConfig
 
 from builds.choices import Smoke
@@ -141,7 +141,7 @@ def _candidate_progress(build: Build) -> str:
     }.get(Smoke(build.smoke), _("Enters no channel"))
 
 
-@require_GET
+@require_safe
 @needs("builds.view_build")
 def build_list(request: HttpRequest) -> HttpResponse:
     now, fleet, heads = clock.now(), fleet_now(), channel_builds()

@@ -81,6 +81,5 @@ def _mark(effect: Effect, shown: Mapping[str, str] | None) -> str:
 
 def gone_from(preview: MovePreview, shown: Mapping[str, str] | None) -> list[Row]:
     """Sites that were to change when the preview was shown, and are not any more."""
-    changed = {effect.site.id for effect in preview.changed}
-    left = {site for site in shown or {} if site.isdecimal() and int(site) not in changed}
+    left = set(shown or {}) - shown_rows(preview).keys()
     return [Row(effect) for effect in preview.effects if str(effect.site.id) in left]

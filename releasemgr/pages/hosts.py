@@ -178,7 +178,7 @@ def _key_file(key: str) -> str:
 @require_POST
 def host_key(request: HttpRequest, name: str) -> HttpResponse:
     """Approves the key that the person saw (U6). In place of another one, the host's name is typed."""
-    shown, seen = _load(name), request.POST.get("seen", "")
+    shown, seen = _load(name), request.POST.get("seen", "").replace("\x00", "")
     if shown.key_changed and seen != shown.host_key and request.POST.get("typed", "").strip() != shown.name:
         return _page(request, shown, refused=_("Type %(name)s to confirm.") % {"name": shown.name}, status=422)
     try:

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from builds.services import soaks
 from instances.choices import Kind
@@ -34,7 +34,7 @@ SKIPPED_SHOWN = 6
 VERSIONS_SHOWN = 12
 
 
-@require_GET
+@require_safe
 @needs("upgrades.view_run")
 def overview(request: HttpRequest) -> HttpResponse:
     now, fleet, facts = clock.now(), fleet_now(), gather_facts()

@@ -57,7 +57,7 @@ class Move:
         return text % {"version": self.build.version, "channel": self.name}
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @needs("builds.view_build")
 def promote(request: HttpRequest, version: str, channel: str) -> HttpResponse:
     move = Move(build_or_404(version), maturity_or_404(channel), clock.now())

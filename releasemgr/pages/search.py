@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from builds.models import Build
 from instances.models import Customer, Instance
@@ -24,7 +24,7 @@ from upgrades.sentences import short_sentence
 from upgrades.services.planning import gather_facts, next_night
 
 AT_MOST = 20
-LARGEST_NUMBER = 2**63 - 1
+LONGEST_NUMBER = 18
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Group:
     more_url: str = ""
 
 
-@require_GET
+@require_safe
 @needs("instances.view_instance")
 def search(request: HttpRequest) -> HttpResponse:
     text = request.GET.get("q", "").strip().replace("\x00", "")
@@ -86,7 +86,7 @@ def _sites(text: str, now: datetime) -> Group:
         )
         for site in found[:AT_MOST]
     ]
-    more = f"{reverse('sites')}?q={text}" if len(found) > AT_MOST else ""
+    more = reverse("sites", query={"q": text}) if len(found) > AT_MOST else ""
     return Group(gettext_lazy("Sites"), hits, more)
 
 
@@ -114,7 +114,7 @@ def _builds(text: str) -> Iterator[Hit]:
 def _numbered(text: str, now: datetime) -> Iterator[Hit]:
     """Runs and upgrades by their number, with or without the #."""
     digits = text.removeprefix("#")
-    if not digits.isdecimal() or int(digits) > LARGEST_NUMBER:
+    if not digits.isdecimal() or len(digits) > LONGEST_NUMBER:
         return
     for run in Run.objects.filter(pk=digits):
         day = words.moment_of(run.starts_at, now)

@@ -44,7 +44,7 @@ def _selected(request: HttpRequest, now: datetime) -> InstanceQuerySet:
     if "all" in request.GET:
         return _everything(fleet, request.GET["all"])
     if "site" in request.GET and "matching" not in request.GET:
-        return _named(fleet, request.GET.getlist("site"))
+        return _named(fleet, [slug.replace("\x00", "") for slug in request.GET.getlist("site")])
     chosen = SiteFilter(request.GET, fleet, plan_of_tonight(now))
     if not chosen.is_valid():
         raise BadRequest("unknown filter")

@@ -21,7 +21,7 @@ from upgrades.models import Upgrade
 from upgrades.services.planning import next_night, preview_withdrawal
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @needs("builds.withdraw_build")
 def withdraw(request: HttpRequest, version: str) -> HttpResponse:
     build = build_or_404(version)

@@ -90,5 +90,15 @@ def test_what_was_typed_is_escaped_and_stays_in_the_field(reader: Client) -> Non
     assert 'value="&quot;&gt;&lt;b&gt;x"' in html
 
 
+def test_the_way_to_more_sites_asks_for_the_same_text(reader: Client) -> None:
+    customer = make_customer("R&D #1 and sons")
+    for number in range(21):
+        make_instance(f"rd-{number}", customer=customer)
+
+    sites = reader.get("/search/", {"q": "R&D #1"}).context["groups"][0]
+
+    assert sites.more_url == "/sites/?q=R%26D+%231"
+
+
 def test_no_word_at_all_asks_for_one(reader: Client) -> None:
     assert "Type what you look for" in reader.get("/search/").content.decode()

@@ -119,7 +119,7 @@ class Log:
         """The lines before this one; in blocks of steps that the page has already."""
         first = max(1, before - WINDOW)
         start = cursor_at(self.pieces(), first)
-        lines = list(islice(lines_from(self.pieces(start.offset), start), before - first))
+        lines = list(islice(lines_from(self.pieces(start.offset), start), max(0, before - first)))
         blocks = [block for block in self.blocks(lines) if block.lines]
         return Shown(blocks, len(self.steps), first=first)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from releasemgr.lib import clock
 from releasemgr.lib.permission import needs
@@ -15,7 +15,7 @@ from upgrades.views.log_blocks import Log
 from upgrades.views.upgrades import facts_of, upgrade_for_page
 
 
-@require_GET
+@require_safe
 @needs("upgrades.view_upgrade")
 def news(request: HttpRequest, number: int) -> HttpResponse:
     """What follows the cursor (`after`, with the number of `steps` that the page has), or the lines `before` one."""
@@ -49,7 +49,7 @@ def _number(request: HttpRequest, name: str) -> int:
     return int(value)
 
 
-@require_GET
+@require_safe
 @needs("upgrades.view_upgrade")
 def raw(request: HttpRequest, number: int) -> StreamingHttpResponse:
     """The bytes as they were printed, a few chunks at a time."""

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 from django_tables2 import RequestConfig
 
 from instances.choices import Kind
@@ -31,7 +31,7 @@ ROWS = 100
 SETTLED = (Code.UP_TO_DATE, Code.AHEAD, Code.NO_BUILD)
 
 
-@require_GET
+@require_safe
 @needs("upgrades.view_run")
 def run_list(request: HttpRequest) -> HttpResponse:
     table = RunTable(Run.objects.for_list())
@@ -40,7 +40,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
     return render(request, template, {"table": table})
 
 
-@require_GET
+@require_safe
 @needs("upgrades.view_run")
 def run_detail(request: HttpRequest, number: int) -> HttpResponse:
     """The page, and while the run is open the fragment that it polls: 204 where nothing changed since `seen`."""

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from instances.models import Instance
 from releasemgr.lib import clock
@@ -20,7 +20,7 @@ from upgrades.services.planning import plan_night
 from upgrades.views.runs import local_date
 
 
-@require_GET
+@require_safe
 @needs("upgrades.view_run")
 def tonight(request: HttpRequest) -> HttpResponse:
     return render(request, "upgrades/tonight.html", _plan(request, clock.now()))

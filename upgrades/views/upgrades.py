@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from releasemgr.lib import clock, words
 from releasemgr.lib.actors import Actor, Origin
@@ -30,7 +30,7 @@ EARLIER_UPGRADES = 5
 LONGEST_SEARCH = 200
 
 
-@require_GET
+@require_safe
 @needs("upgrades.view_upgrade")
 def upgrade_detail(request: HttpRequest, number: int) -> HttpResponse:
     """`line` opens the step with that line, `find` and `errors` show the lines that match."""
