@@ -155,7 +155,7 @@ def totals(decisions: list[Decision]) -> str:
 
 
 END_SENTENCES: dict[EndCode, Any] = {
-    EndCode.DONE: gettext_lazy("The site reports %(to)s and its health check passed."),
+    EndCode.DONE: gettext_lazy("Every check passed and the site reports %(to)s."),
     EndCode.ALREADY_THERE: gettext_lazy("The site reported %(to)s before anything was done."),
     EndCode.STEP_FAILED: gettext_lazy("Failed at %(step)s."),
     EndCode.STEP_TIMED_OUT: gettext_lazy("Stopped at %(step)s: its time limit was over."),

@@ -184,7 +184,7 @@ def test_run_night_that_waits_prints_the_results(monkeypatch: pytest.MonkeyPatch
 
     call_command("run_night", "--wait", stdout=out, stderr=err)
 
-    assert "acme-shop  4.1   4.2  Succeeded  0 s   The site reports 4.2 and its health check passed." in out.getvalue()
+    assert "acme-shop  4.1   4.2  Succeeded  0 s   Every check passed and the site reports 4.2." in out.getvalue()
     assert "initech" in out.getvalue()
     assert [line for line in err.getvalue().splitlines() if "ended" in line] == [
         "0 of 2 upgrades ended, 0 under way", "2 of 2 upgrades ended, 0 under way",
