@@ -98,11 +98,6 @@ class Build(models.Model):
         return self.withdrawn_at is not None
 
     @property
-    def is_eligible(self) -> bool:
-        """Whether a channel may resolve to it (R3, R4)."""
-        return self.facts().eligible
-
-    @property
     def artifact_path(self) -> Path:
         return settings.ARTIFACT_DIR / self.sha256
 

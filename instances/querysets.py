@@ -58,7 +58,3 @@ class HostQuerySet(models.QuerySet["Host"]):
             live_sites=models.Count("instances", filter=Q(instances__kind=Kind.LIVE)),
             test_sites=models.Count("instances", filter=Q(instances__kind=Kind.TEST)),
         ).order_by("name")
-
-    def awaiting_approval(self) -> HostQuerySet:
-        """Hosts that offer a key which nobody has approved (U6)."""
-        return self.exclude(offered_key="")

@@ -124,7 +124,6 @@ def build_detail(request: HttpRequest, version: str) -> HttpResponse:
         "earlier": Maturity(build.stage - 1).name.lower() if build.stage else "",
         "changelog": rendered(build.changelog),
         "who_may": roles_with("builds.promote_build")[0],
-        "may_withdraw": ", ".join(roles_with("builds.withdraw_build")),
     }
     return render(request, "builds/build_detail.html", context | _sites(build) | _upgrades(request, build, now))
 
