@@ -112,7 +112,7 @@ PASSES: dict[Rule, Any] = {
 
 # What Rule.TARGET says differs for a channel and for a pin. The key None: it lets the site move.
 FOLLOWING: dict[Code | None, Any] = {
-    None: gettext_lazy("Follows %(channel)s, which is %(to)s. %(from)s is older."),
+    None: gettext_lazy("Follows %(channel)s. Its build is %(to)s, and %(from)s is older."),
     Code.UP_TO_DATE: gettext_lazy("Follows %(channel)s and runs its build, %(to)s."),
     Code.AHEAD: gettext_lazy("Runs %(from)s, ahead of %(channel)s, which is %(to)s. Waits for %(from)s or later."),
     Code.NO_BUILD: gettext_lazy("Follows %(channel)s, which has no build. The site stays where it is."),

@@ -25,7 +25,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """A page that asks before it acts: templates/confirm.html. The button repeats the verb."""
+    """A page that asks before it acts. The button repeats the verb."""
 
     title: str
     effect: str

@@ -123,8 +123,7 @@ def build_detail(request: HttpRequest, version: str) -> HttpResponse:
         "later": [channel.channel for channel in CHANNELS if judgement and channel > judgement.to],
         "earlier": Maturity(build.stage - 1).name.lower() if build.stage else "",
         "changelog": rendered(build.changelog),
-        "may_promote": ", ".join(roles_with("builds.promote_build")),
-        "may_withdraw": ", ".join(roles_with("builds.withdraw_build")),
+        "who_may": roles_with("builds.promote_build")[0],
     }
     return render(request, "builds/build_detail.html", context | _sites(build) | _upgrades(request, build, now))
 

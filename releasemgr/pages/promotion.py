@@ -125,7 +125,7 @@ def _page(
         "sub": _sub(move, preview, night),
         "verb": _verb(move, preview),
         "form": _form_for(preview, move, form),
-        "roles": ", ".join(roles_with(PERMISSION)),
+        "who_may": roles_with(PERMISSION)[0],
         "may": request.user.has_perm(PERMISSION),
         "exposure": exposure_of(move.build, move.now),
         "changelog": rendered(move.build.changelog),

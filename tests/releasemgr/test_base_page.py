@@ -132,6 +132,18 @@ def test_what_is_not_allowed_says_what_is_missing_and_who_can_do_it(client: Clie
     assert "Who can do it: Ines Okafor." in html
 
 
+def test_whoever_has_no_role_can_sign_out_and_is_led_to_no_page_that_refuses_again(
+    client: Client, stranger: User
+) -> None:
+    client.force_login(stranger)
+
+    html = client.get("/").content.decode()
+
+    assert "You have no role." in html
+    assert 'action="/sign-out/"' in html
+    assert "Go to Overview" not in html
+
+
 def test_who_has_the_permission_reaches_the_view(ines: User) -> None:
     ines.groups.add(Group.objects.get(name="Release manager"))
     request = RequestFactory().post("/")

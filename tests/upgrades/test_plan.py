@@ -191,7 +191,7 @@ def test_p2_a_page_why_has_a_line_for_each_rule_looked_at() -> None:
 
     assert [sentences.check_sentence(check) for check in decision.checks] == [
         "The site reports 4.1.",
-        "Follows release, which is 4.2. 4.1 is older.",
+        "Follows release. Its build is 4.2, and 4.1 is older.",
         "4.2 passed its smoke tests, is not withdrawn, and its artefact is there.",
         "No earlier upgrade waits for a person.",
         "web1 is switched on and its key is approved.",

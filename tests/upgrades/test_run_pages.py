@@ -235,7 +235,7 @@ def test_p1_tonight_shows_what_the_plan_says_with_reasons(client: Client, viewer
 
     assert page.index(">goes-test</a>") < page.index(">goes-live</a>") < page.index(">cannot</a>")
     assert ">is-there</a>" not in page
-    assert f"Follows release, which is {build}. 1.0 is older." in page
+    assert f"Follows release. Its build is {build}, and 1.0 is older." in page
     assert "off is switched off. Nothing runs there." in page
     assert "When the host is switched on" in page
     assert "It is worked out again" in page
