@@ -188,7 +188,7 @@ def test_a_malformed_confirmation_starts_nothing(manager: Client, data: dict[str
 
 
 def test_a_page_of_sites_with_the_longest_names_fits_into_one_address() -> None:
-    longest = Instance._meta.get_field("slug").max_length
+    longest = Instance._meta.get_field("slug").max_length or 0
     query = urlencode([("site", "x" * longest)] * PER_PAGE)
     command = gunicorn({"bind": "127.0.0.1", "port": 8000, "web_workers": 1})
 
