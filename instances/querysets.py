@@ -58,3 +58,7 @@ class HostQuerySet(models.QuerySet["Host"]):
             live_sites=models.Count("instances", filter=Q(instances__kind=Kind.LIVE)),
             test_sites=models.Count("instances", filter=Q(instances__kind=Kind.TEST)),
         ).order_by("name")
+
+    def asking_for_a_person(self) -> HostQuerySet:
+        """Those that do not answer, and those that offer a key which nobody has approved (U6)."""
+        return self.filter(Q(failing_since__isnull=False) | ~Q(offered_key=""))

@@ -91,7 +91,7 @@ def _fallen(last: Run | None) -> Iterator[Entry]:
     if last is None:
         return
     newer = Upgrade.objects.filter(instance=OuterRef("instance"), pk__gt=OuterRef("pk"))
-    explained = Q(end_code__in=HOSTS_OWN) & (Q(instance__host__failing_since__isnull=False) | ~_no_key_offered())
+    explained = Q(end_code__in=HOSTS_OWN, instance__host__in=Host.objects.asking_for_a_person())
     failed = (
         last.upgrades.filter(outcome__in=(Outcome.ROLLED_BACK, Outcome.FAILED_CLEAN, Outcome.BLOCKED))
         .exclude(Exists(newer.filter(Q(outcome__in=GOOD) | Q(state__in=ACTIVE))))
@@ -103,20 +103,20 @@ def _fallen(last: Run | None) -> Iterator[Entry]:
         yield _fallen_entry(Outcome(outcome or ""), list(group))
 
 
-def _no_key_offered() -> Q:
-    return Q(instance__host__offered_key="")
-
-
 def _fallen_entry(outcome: Outcome, upgrades: list[Upgrade]) -> Entry:
-    rolled_back = outcome is Outcome.ROLLED_BACK
     values = {"version": upgrades[0].build.version, "n": len(upgrades)}
-    if rolled_back:
+    if outcome is Outcome.ROLLED_BACK:
         title = ngettext(
             "%(version)s rolled back on %(n)d site", "%(version)s rolled back on %(n)d sites", len(upgrades)
         )
         text = ngettext(
             "The site is up on the version from before.", "The sites are up on the version from before.", len(upgrades)
         )
+    elif outcome is Outcome.BLOCKED:
+        title = ngettext(
+            "%(version)s was blocked on %(n)d site", "%(version)s was blocked on %(n)d sites", len(upgrades)
+        )
+        text = _("Nothing was changed.")
     else:
         title = ngettext("%(version)s failed on %(n)d site", "%(version)s failed on %(n)d sites", len(upgrades))
         text = _("Nothing was changed.")
@@ -164,8 +164,7 @@ def _soaked_entry(lane: Lane, upgrading: int) -> Entry:
 
 def _hosts(now: datetime) -> Iterator[Entry]:
     """Hosts that do not answer, and those whose key a person has to look at (U6)."""
-    asking = Host.objects.filter(Q(failing_since__isnull=False) | ~Q(offered_key=""))
-    hosts: Iterable[Any] = asking.annotate(site_count=Count("instances")).order_by("name")
+    hosts: Iterable[Any] = Host.objects.asking_for_a_person().annotate(site_count=Count("instances")).order_by("name")
     for host in hosts:
         if host.failing_since:
             yield _unanswering(host, host.site_count, now)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.core.cache import cache
-from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -90,7 +89,7 @@ def _runs_badge(decisions: list[Decision]) -> Badge | None:
 
 
 def _hosts_badge() -> Badge | None:
-    asking = Host.objects.filter(Q(failing_since__isnull=False) | ~Q(offered_key="")).count()
+    asking = Host.objects.asking_for_a_person().count()
     return (
         Badge(str(asking), bad=True, of=ngettext("asks for a person", "ask for a person", asking)) if asking else None
     )

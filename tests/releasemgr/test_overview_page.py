@@ -108,7 +108,7 @@ def test_a_host_that_does_not_answer_explains_what_it_blocked(reader: Client) ->
 
     Host.objects.update(failing_since=None)
 
-    assert titles(reader) == ["4.2 failed on 1 site"]
+    assert titles(reader) == ["4.2 was blocked on 1 site"]
 
 
 def test_a_new_key_and_a_changed_key_ask_for_a_person(reader: Client) -> None:

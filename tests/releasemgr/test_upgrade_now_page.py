@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,6 +13,8 @@ from builds.maturity import Maturity
 from instances.choices import Kind
 from instances.models import Instance
 from releasemgr.lib.actors import Origin
+from releasemgr.management.commands.serve import gunicorn
+from releasemgr.pages.sites import PER_PAGE
 from tests.factories import NOW, make_build, make_customer, make_instance
 from upgrades.choices import RunKind
 from upgrades.models import Run, Upgrade
@@ -182,3 +185,11 @@ def test_where_nothing_would_be_upgraded_nothing_can_be_started(manager: Client)
 def test_a_malformed_confirmation_starts_nothing(manager: Client, data: dict[str, str]) -> None:
     assert manager.post(PAGE, data).status_code == 400
     assert nothing_started()
+
+
+def test_a_page_of_sites_with_the_longest_names_fits_into_one_address() -> None:
+    longest = Instance._meta.get_field("slug").max_length or 0
+    query = urlencode([("site", "x" * longest)] * PER_PAGE)
+    command = gunicorn({"bind": "127.0.0.1", "port": 8000, "web_workers": 1})
+
+    assert len(f"GET {PAGE}?{query} HTTP/1.1\r\n") < int(command[command.index("--limit-request-line") + 1])

@@ -130,6 +130,7 @@ def gunicorn(options: dict[str, Any]) -> list[str]:
         *(sys.executable, "-m", "gunicorn", "releasemgr.wsgi:application"),
         *("--chdir", str(settings.BASE_DIR), "--bind", address(options)),
         *("--workers", str(options["web_workers"]), "--threads", "4", "--no-control-socket"),
+        *("--limit-request-line", "8190"),  # a selection of 50 sites with long names is an address
         *("--max-requests", "20000", "--max-requests-jitter", "2000", "--log-level", "warning"),
     ]
 
