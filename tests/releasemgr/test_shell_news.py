@@ -11,6 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from builds.maturity import Maturity
+from instances.models import Target
+from instances.services import set_target
+from releasemgr.lib.actors import COMMAND
 from tests.factories import NOW, make_build, make_host, make_instance, make_run, make_upgrade
 from upgrades.choices import Outcome, UpgradeState
 
@@ -92,7 +95,22 @@ def test_the_news_are_gathered_once_in_a_while(client: Client, viewer: User, set
         html = client.get(PAGE).content.decode()
 
     assert '<span class="count">1</span>' in html
-    assert not [query for query in asked.captured_queries if "instances_" in query["sql"]]
+    assert not [query for query in asked.captured_queries if "instances_instance" in query["sql"]]
     cache.clear()
     assert '<span class="count">2</span>' in client.get(PAGE).content.decode()
+    cache.clear()
+
+
+def test_a_changed_target_shows_at_once_in_what_tonight_does(client: Client, viewer: User, settings: Settings) -> None:
+    """T3: what was just saved is never shown as it was before."""
+    settings.CACHES = LOCAL_MEMORY
+    cache.clear()
+    make_build("4.1", maturity=Maturity.STABLE)
+    make_build("4.2", maturity=Maturity.RELEASE)
+    site = make_instance(runs="4.1", target_channel_id="stable")
+    assert "0 upgrades" in shown(client, viewer)
+
+    set_target(site, Target(channel="release"), actor=COMMAND, now=NOW)
+
+    assert "1 upgrade" in client.get(PAGE).content.decode()
     cache.clear()
