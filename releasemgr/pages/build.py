@@ -19,13 +19,14 @@ from builds.models import Build, Promotion
 from builds.services import soaks
 from instances.models import Instance
 from releasemgr.lib import clock, words
+from releasemgr.lib.choices import Colour
 from releasemgr.lib.components import Part
 from releasemgr.lib.markdown import rendered
 from releasemgr.lib.permission import needs
 from releasemgr.pages.channels import Clock, clock_of, soak_clock
 from releasemgr.pages.found import build_or_404
 from releasemgr.roles import roles_with
-from upgrades.choices import FAILED, GOOD, Outcome
+from upgrades.choices import Outcome
 from upgrades.models import Upgrade
 from upgrades.services.exposure import exposure_of
 
@@ -158,15 +159,6 @@ def _upgrades(request: HttpRequest, build: Build, now: datetime) -> dict[str, An
 
 
 def outcome_parts(outcomes: list[Any]) -> list[Part]:
-    """The parts of a bar: how many upgrades ended how, and how many have not."""
-    failed = [outcome for outcome in FAILED if outcome not in (Outcome.ROLLED_BACK, Outcome.NEEDS_A_PERSON)]
-    groups: list[tuple[str, tuple[Any, ...], str]] = [
-        ("ok", GOOD, _("succeeded")),
-        ("run", (None,), _("under way")),
-        ("warn", (Outcome.ROLLED_BACK,), _("rolled back")),
-        ("bad", (Outcome.NEEDS_A_PERSON,), _("needs a person")),
-        ("bad", tuple(failed), _("failed")),
-        ("idle", (Outcome.SKIPPED,), _("skipped")),
-        ("idle", (Outcome.NOT_STARTED,), _("not started")),
-    ]
-    return [Part(colour, sum(outcome in group for outcome in outcomes), label) for colour, group, label in groups]
+    """The parts of a bar: how many upgrades ended how, in the words of the run's page, and how many have not."""
+    ended = [Part(look.colour, outcomes.count(look), str(look.label).lower()) for look in Outcome]
+    return [*ended, Part(Colour.RUN, outcomes.count(None), _("under way"))]
