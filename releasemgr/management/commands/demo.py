@@ -25,6 +25,7 @@ from releasemgr.management.commands import serve
 from upgrades.models import Run
 
 NEEDED = ("setsid", "flock", "timeout", "tar", "sha256sum", "date")  # on the hosts; python3 they are given
+AGAIN_AFTER = 8.0  # seconds; more than a supervisor takes to leave
 OWN_DATABASE = (
     "The database holds data that no demo made, and they stay. "
     "Give the demo an empty database (DATABASE_URL) or a folder of its own (RELEASEMGR_VAR)."
@@ -151,12 +152,17 @@ def _refuse_lacking_programs() -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demo as Ctrl-C does."""
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does.
+
+    Python drops what is raised while it runs the callback of a weak reference: so it is raised again, until the
+    demo begins to stop.
+    """
 
     def interrupt(number: int, frame: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_AFTER)
         raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGALRM):
         signal.signal(number, interrupt)
     try:
         yield
@@ -170,6 +176,7 @@ def stopped_at_the_end(root: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         lifecycle.stop(root)
         connection.close()
         if "EMBEDDED_IN" in settings.DATABASES["default"]:
