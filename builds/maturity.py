@@ -4,7 +4,7 @@ Pure: facts in, decision out. It imports neither Django nor the models; `builds.
 `builds.sentences` words the codes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -62,6 +62,11 @@ def resolve(builds: Iterable[BuildFacts], channel: Maturity) -> BuildFacts | Non
     """The highest version among the eligible builds at least as mature as the channel (R4)."""
     mature = [build for build in builds if build.eligible and build.maturity >= channel]
     return max(mature, key=lambda build: build.key, default=None)
+
+
+def channel_heads(builds: Collection[BuildFacts]) -> dict[Maturity, BuildFacts | None]:
+    """What each channel resolves to (R4)."""
+    return {channel: resolve(builds, channel) for channel in CHANNELS}
 
 
 class GateCode(StrEnum):

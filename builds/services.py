@@ -25,7 +25,7 @@ from builds.exceptions import (
     UnknownBuild,
     VersionRefused,
 )
-from builds.maturity import CHANNELS, BuildFacts, Judgement, Maturity, judge, resolve
+from builds.maturity import Judgement, Maturity, judge
 from builds.models import Build, Channel, Promotion
 from builds.versions import parse_version, version_key
 from releasemgr.lib.actors import Actor
@@ -193,8 +193,3 @@ def withdraw_build(build: Build, *, actor: Actor, now: datetime, reason: str) ->
 def quarantine_build(build: Build, *, now: datetime) -> bool:
     """Locks a build whose artefact's bytes no longer match (R2), and whether this call did it."""
     return bool(Build.objects.filter(pk=build.pk, quarantined_at=None).update(quarantined_at=now))
-
-
-def channel_heads(builds: list[BuildFacts]) -> dict[Maturity, BuildFacts | None]:
-    """What each channel resolves to (R4). No query."""
-    return {channel: resolve(builds, channel) for channel in CHANNELS}

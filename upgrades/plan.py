@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from builds.maturity import BuildFacts, Maturity, resolve
+from builds.maturity import BuildFacts, Maturity, channel_heads
 
 
 class Code(StrEnum):
@@ -117,7 +117,7 @@ def plan(facts: Facts, at: datetime) -> list[Decision]:
 
     `at` is when the night starts.
     """
-    heads = {channel: resolve(facts.builds.values(), channel) for channel in Maturity if channel}
+    heads = channel_heads(facts.builds.values())
     ordered = sorted(facts.sites, key=lambda site: (site.live, site.slug))
     return [decide(site, facts.builds, heads, at) for site in ordered]
 

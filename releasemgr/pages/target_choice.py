@@ -7,7 +7,7 @@ from django.db.models import Count
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from builds.maturity import CHANNELS, BuildFacts, Maturity, resolve
+from builds.maturity import CHANNELS, BuildFacts, Maturity, channel_heads
 from instances.choices import Kind
 from instances.exceptions import TargetRefused
 from instances.forms import TargetChoiceForm
@@ -35,7 +35,7 @@ def channel_options(site: Instance, facts: Facts) -> list[ChannelOption]:
     """From most to least mature. One query."""
     others = Instance.objects.exclude(pk=site.pk).exclude(target_channel=None)
     followers = dict(others.order_by().values_list("target_channel").annotate(number=Count("pk")))
-    heads = {channel: resolve(facts.builds.values(), channel) for channel in CHANNELS}
+    heads = channel_heads(facts.builds.values())
     return [
         ChannelOption(
             channel.channel,
@@ -68,7 +68,7 @@ class PinGroup:
 def pin_groups(site: Instance, facts: Facts) -> list[PinGroup]:
     """What a pin may name, grouped; and what the site is pinned to, also where a new pin could not name it."""
     pinnable = sorted((build for build in facts.builds.values() if build.eligible), key=lambda b: b.key, reverse=True)
-    heads = {build.id for channel in CHANNELS if (build := resolve(pinnable, channel))}
+    heads = {build.id for build in channel_heads(pinnable).values() if build}
     older = {build.id for build in pinnable if site.reported_key is not None and build.key < site.reported_key}
     groups = [
         PinGroup(_("Pinned now"), _labels([facts.builds[site.target_build_id]], site) if site.target_build_id else []),

@@ -23,7 +23,7 @@ from builds.exceptions import (
     UnknownBuild,
     VersionRefused,
 )
-from builds.maturity import GateCode, Maturity, resolve
+from builds.maturity import GateCode, Maturity, channel_heads, resolve
 from builds.models import Build, Channel, Promotion
 from builds.services import promote_build, register_build, report_smoke, withdraw_build
 from releasemgr.lib.actors import COMMAND, Actor, Origin
@@ -336,7 +336,7 @@ def test_r4_every_channel_has_its_head() -> None:
     beta = make_build("4.3", maturity=Maturity.BETA)
     stable = make_build("4.2", maturity=Maturity.STABLE)
 
-    heads = services.channel_heads([build.facts() for build in (beta, stable)])
+    heads = channel_heads([build.facts() for build in (beta, stable)])
 
     assert {channel.channel: head and head.version for channel, head in heads.items()} == {
         "alpha": "4.3", "beta": "4.3", "release": "4.2", "stable": "4.2",
