@@ -38,9 +38,30 @@ def channel_named(name: str) -> Maturity:
     return {channel.channel: channel for channel in CHANNELS}[name]
 
 
+class Severity(StrEnum):
+    """Of a known problem (R7)."""
+
+    BLOCKER = "blocker"
+    MINOR = "minor"
+
+
+@dataclass(frozen=True)
+class ProblemFacts:
+    """An open problem of a build. `acknowledged` is whether somebody accepted it for this build, by name (R7)."""
+
+    number: int
+    severity: Severity
+    title: str = ""
+    acknowledged: bool = False
+
+
 @dataclass(frozen=True)
 class BuildFacts:
-    """`key` sorts as the version does. `since` is when its unbroken stay in its channel began (R6)."""
+    """`key` sorts as the version does. `since` is when its unbroken stay in its channel began (R6).
+
+    `problems` are the open ones that affect it, `was_dismissed` says that another was dismissed as not real (R7).
+    `sent_back` says that a person demoted it and nobody has promoted it since (R10).
+    """
 
     id: int
     version: str
@@ -51,6 +72,15 @@ class BuildFacts:
     withdrawn: bool = False
     quarantined: bool = False
     artifact_present: bool = True
+    problems: tuple[ProblemFacts, ...] = ()
+    was_dismissed: bool = False
+    sent_back: bool = False
+    stepping_stone: bool = False
+
+    @property
+    def open_blockers(self) -> tuple[ProblemFacts, ...]:
+        """Those that nobody has accepted for this build."""
+        return tuple(one for one in self.problems if one.severity is Severity.BLOCKER and not one.acknowledged)
 
     @property
     def eligible(self) -> bool:
@@ -62,6 +92,14 @@ def resolve(builds: Iterable[BuildFacts], channel: Maturity) -> BuildFacts | Non
     """The highest version among the eligible builds at least as mature as the channel (R4)."""
     mature = [build for build in builds if build.eligible and build.maturity >= channel]
     return max(mature, key=lambda build: build.key, default=None)
+
+
+@dataclass(frozen=True)
+class ChannelPolicy:
+    """`soak` is the time needed in the channel before (R6); `automatic` lets the night promote into it (R10)."""
+
+    soak: timedelta = timedelta(0)
+    automatic: bool = False
 
 
 def channel_heads(builds: Collection[BuildFacts]) -> dict[Maturity, BuildFacts | None]:

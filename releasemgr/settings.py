@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "lucide",
     "axes",
     "csp",
+    "releasemgr.lib.history",
     "builds",
     "instances",
     "upgrades",
