@@ -171,6 +171,7 @@ class Supervisor:
         now = self._now()
         due = claims.due_on(hosts, now=now)
         turns = [number for pk, held in hosts.items() for number in due[pk][: self._room_on(held.host)]]
+        turns = turns[: claims.room()] if turns else []
         for upgrade in Upgrade.objects.filter(pk__in=turns).for_list():
             self._begin(upgrade, now)
         for pk, held in hosts.items():
@@ -211,7 +212,7 @@ class Supervisor:
         with transaction.atomic():
             ours = claims.still_held(self.token, told)
             spoilt = {host for host in told if host in ours and not self._keep(host, told[host])}
-            runs.end_finished_runs(self._now())
+            runs.settle(self._now())
         self._lose(told.keys() - ours)
         self._drop_ended()
         left = {host: one for host, observations in told.items() for one in observations if isinstance(one, Left)}

@@ -111,7 +111,7 @@ def _page(
 ) -> HttpResponse:  # fmt: skip
     """With `shown`, what a person saw before, the rows that differ are marked."""
     night = next_night(move.now)
-    preview = preview_move(move.build, move.to, at=night.starts_at)
+    preview = preview_move(move.build, move.to, night, now=move.now)
     context = {
         "move": move,
         "build": move.build,

@@ -30,9 +30,10 @@ from releasemgr.pages.history import entries, history_rows
 from releasemgr.pages.target_choice import channel_options, pin_groups, preview_of
 from releasemgr.roles import roles_with
 from upgrades.night import Night
-from upgrades.plan import Check, Code, Decision, Facts, plan
+from upgrades.plan import Check, Code, Decision, Facts
 from upgrades.sentences import LOOKS, RULE_TITLES, Look, check_sentence, short_sentence
-from upgrades.services.planning import gather_facts, next_night
+from upgrades.services.facts import facts_of_night
+from upgrades.services.planning import decisions_of, next_night
 
 TARGET = "instances.change_target"
 LAST_FEW, PER_PAGE, NEIGHBOURS = 8, 50, 8
@@ -65,7 +66,7 @@ def site_target(request: HttpRequest, slug: str) -> HttpResponse:
 def _preview(request: HttpRequest, shown: Instance, now: datetime) -> HttpResponse:
     form = TargetChoiceForm(request.POST if request.method == "POST" else request.GET)
     if wants_fragment(request):
-        context = {"preview": preview_of(shown, form, at=next_night(now).starts_at)}
+        context = {"preview": preview_of(shown, form, night=next_night(now))}
         return render(request, "instances/_target_form.html#preview", context)
     return _page(request, shown, now, form=form)
 
@@ -164,8 +165,8 @@ def _page(
 def _context(request: HttpRequest, shown: Instance, now: datetime, form: TargetChoiceForm | None) -> dict[str, Any]:
     night = next_night(now)
     neighbours = list(Instance.objects.for_list().filter(customer=shown.customer_id).exclude(pk=shown.pk))
-    facts = gather_facts([shown, *neighbours[:NEIGHBOURS]])
-    decisions = {decision.site.id: decision for decision in plan(facts, night.starts_at)}
+    facts = facts_of_night(night, [shown, *neighbours[:NEIGHBOURS]])
+    decisions = {decision.site.id: decision for decision in decisions_of(facts, night)}
     return (
         {
             "site": shown,
@@ -216,7 +217,7 @@ def _form_context(shown: Instance, facts: Facts, form: TargetChoiceForm | None, 
         "chosen": chosen,
         "options": channel_options(shown, facts),
         "pins": pin_groups(shown, facts),
-        "preview": preview_of(shown, form, at=night.starts_at) if form and form.is_valid() else None,
+        "preview": preview_of(shown, form, night=night) if form and form.is_valid() else None,
     }
 
 

@@ -39,7 +39,7 @@ def withdraw(request: HttpRequest, version: str) -> HttpResponse:
 
 
 def _effect(build: Build) -> dict[str, Any]:
-    preview = preview_withdrawal(build, at=next_night(clock.now()).starts_at)
+    preview = preview_withdrawal(build, next_night(clock.now()))
     falls_back = {(row.before, row.to) for row in rows_of(preview.changed)}
     return {
         "preview": preview,

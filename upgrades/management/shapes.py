@@ -9,7 +9,7 @@ from upgrades import sentences
 from upgrades.choices import EndCode, Outcome
 from upgrades.models import Decision as Recorded
 from upgrades.models import Run, Upgrade
-from upgrades.plan import Check, Code, Decision, Rule
+from upgrades.plan import GOING, Check, Code, Decision, Rule
 
 
 def decision_shape(decision: Decision) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _end_of(upgrade: Upgrade) -> str:
 
 
 def _not_upgraded(run: Run) -> list[Recorded]:
-    return list(run.decisions.exclude(code=Code.UPGRADE).select_related("instance", "build").order_by("pk"))
+    return list(run.decisions.exclude(code__in=GOING).select_related("instance", "build").order_by("pk"))
 
 
 def _recorded_shape(recorded: Recorded) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def promote_as_shown(
     """
     with transaction.atomic():
         locked = Build.objects.select_for_update().get(pk=build.pk)
-        preview = preview_move(locked, to, at=next_night(now).starts_at)
+        preview = preview_move(locked, to, next_night(now), now=now)
         if locked.stage != to and preview.fingerprint != seen:
             raise PlanChanged("The plan changed since it was shown. Nothing was promoted.")
         promotion, moved = promote_build(locked, to, actor=actor, now=now, reason=reason)

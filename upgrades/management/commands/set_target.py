@@ -38,7 +38,7 @@ class Command(VerbCommand):
         site = site_named(options["site"])
         build = build_named(options["build"]) if options["build"] else None
         change = set_target(site, Target(options["channel"], build), actor=COMMAND, now=now, reason=options["reason"])
-        tonight = decide_site(site, at=next_night(now).starts_at)
+        tonight = decide_site(site, next_night(now))
         return Answer(_shape(site, change, tonight), _text(site, change, tonight))
 
 
