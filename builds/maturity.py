@@ -136,9 +136,7 @@ class GateCode(StrEnum):
     ACKNOWLEDGED = "acknowledged"
 
 
-NEVER_OVERRIDDEN = frozenset(
-    {GateCode.SMOKE, GateCode.NOT_WITHDRAWN, GateCode.NOT_QUARANTINED, GateCode.NOT_ARCHIVED}
-)
+NEVER_OVERRIDDEN = frozenset({GateCode.SMOKE, GateCode.NOT_WITHDRAWN, GateCode.NOT_QUARANTINED, GateCode.NOT_ARCHIVED})
 """What nobody may promote through (R8)."""
 
 GUARDED = (Maturity.RELEASE, Maturity.STABLE)

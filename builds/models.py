@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
+from django.core.validators import ProhibitNullCharactersValidator, URLValidator
 from django.db import models
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -226,8 +227,10 @@ class Problem(models.Model):
     """A known problem. It affects every build from `first_affected` up to the one that fixes it (R7)."""
 
     severity = models.CharField(max_length=10, choices=SeverityChoice.choices)
-    title = models.CharField(max_length=200)
-    url = models.URLField(max_length=500, blank=True, help_text=_("Where it is worked on."))
+    title = models.CharField(max_length=200, validators=[ProhibitNullCharactersValidator()])
+    url = models.URLField(
+        max_length=500, blank=True, validators=[URLValidator(["http", "https"])], help_text=_("Where it is worked on.")
+    )
     first_affected = models.ForeignKey(Build, models.PROTECT, related_name="problems_begun")
     fixed_in = models.ForeignKey(Build, models.PROTECT, null=True, blank=True, related_name="problems_fixed")
     opened_at = models.DateTimeField()

@@ -61,9 +61,14 @@ class ProblemQuerySet(models.QuerySet["Problem"]):
         before_fix = Q(fixed_in=None) | Q(fixed_in__version_key__gt=key)
         return self.filter(before_fix, dismissed_at=None, first_affected__version_key__lte=key)
 
+    def with_versions(self) -> ProblemQuerySet:
+        """With both builds, but for their long texts."""
+        both = self.select_related("first_affected", "fixed_in")
+        return both.defer("first_affected__changelog", "fixed_in__changelog")
+
     def for_list(self) -> ProblemQuerySet:
         """Newest first, with what a row shows."""
-        return self.select_related("first_affected", "fixed_in", "opened_by", "dismissed_by").order_by("-pk")
+        return self.with_versions().select_related("opened_by", "dismissed_by").order_by("-pk")
 
 
 class GateOverrideQuerySet(models.QuerySet["GateOverride"]):

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 
-from builds.services import soaks
+from builds.services import channel_policies
 from instances.choices import Kind
 from releasemgr.lib import clock, words
 from releasemgr.lib.components import Part
@@ -40,7 +40,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     now, fleet, facts = clock.now(), fleet_now(), gather_facts()
     night = next_night(now)
     decisions = plan(facts, night.starts_at)
-    shown = lanes(channel_builds(), fleet, soaks(), now)
+    shown = lanes(channel_builds(), fleet, channel_policies(), facts.builds, now)
     nights = list(Run.objects.nightly().for_list().order_by("-date")[:NIGHTS_SHOWN])
     last = nights[0] if nights else None
     context = {

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 
 from builds.maturity import BuildFacts, Maturity, channel_named, resolve
 from builds.models import Build
+from builds.services import gather_builds
 from instances.choices import Kind
 from instances.models import Instance, Target
 from upgrades.models import Run, Schedule, Upgrade
@@ -16,7 +17,7 @@ from upgrades.plan import Decision, Facts, SiteFacts, fingerprint, plan
 
 
 def gather_facts(instances: Iterable[Instance] | None = None, *, starting: Upgrade | None = None) -> Facts:
-    """What the plan depends on, for these sites or for all. Four queries, whatever the number of sites.
+    """What the plan depends on, for these sites or for all. Seven queries, whatever the number of sites.
 
     Sites are read anew, whatever the caller's objects say. For an upgrade that is `starting`, other upgrades of
     its site count as under way only once they have begun.
@@ -26,8 +27,7 @@ def gather_facts(instances: Iterable[Instance] | None = None, *, starting: Upgra
         sites = sites.filter(pk__in=[instance.pk for instance in instances])
     running = Upgrade.objects.begun().exclude(pk=starting.pk) if starting else Upgrade.objects.active()
     numbers = _by_site(running), _by_site(Upgrade.objects.awaiting_a_person())
-    builds = {build.pk: build.facts() for build in Build.objects.defer("changelog")}
-    return Facts(tuple(_site_facts(site, *numbers) for site in sites), builds)
+    return Facts(tuple(_site_facts(site, *numbers) for site in sites), gather_builds())
 
 
 def _by_site(upgrades: QuerySet[Upgrade]) -> dict[int, int]:
