@@ -37,7 +37,7 @@ def reap() -> None:
     now = clock.now()
     slots.wake_lost(now)
     end_pins(gather_builds(), now)
-    announce_eligible(now)
+    announce_eligible(now=now)
     runs.close_overdue_runs(now)
     runs.record_missed_nights(now)
     start_night()

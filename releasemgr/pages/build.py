@@ -14,9 +14,9 @@ from django.views.decorators.http import require_safe
 
 from builds import sentences
 from builds.choices import Smoke
-from builds.maturity import CHANNELS, Gate, Judgement, Maturity, judge
+from builds.maturity import CHANNELS, Gate, Judgement, Maturity
 from builds.models import Build, Promotion
-from builds.services import soaks
+from builds.services import judge_promotion
 from instances.models import Instance
 from releasemgr.lib import clock, words
 from releasemgr.lib.choices import Colour
@@ -130,8 +130,8 @@ def build_detail(request: HttpRequest, version: str) -> HttpResponse:
 
 
 def next_judgement(build: Build, now: datetime) -> Judgement | None:
-    """Of its step to the next channel. One query; None for a stable build."""
-    return judge(build.facts(), Maturity(build.stage + 1), soaks(), now) if build.stage < Maturity.STABLE else None
+    """Of its step to the next channel. Five queries; None for a stable build."""
+    return judge_promotion(build, Maturity(build.stage + 1), now=now) if build.stage < Maturity.STABLE else None
 
 
 def _sites(build: Build) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from builds.choices import Smoke
 from builds.maturity import Maturity
 from builds.models import Build
 from builds.querysets import BuildQuerySet
-from builds.services import soaks
+from builds.services import channel_policies, gather_builds
 from releasemgr.lib import clock, words
 from releasemgr.lib.choices import Colour
 from releasemgr.lib.permission import needs
@@ -145,7 +145,7 @@ def _candidate_progress(build: Build) -> str:
 @needs("builds.view_build")
 def build_list(request: HttpRequest) -> HttpResponse:
     now, fleet, heads = clock.now(), fleet_now(), channel_builds()
-    shown = lanes(heads, fleet, soaks(), now)
+    shown = lanes(heads, fleet, channel_policies(), gather_builds(), now)
     current = {lane.build.pk: lane for lane in shown if lane.build and lane.is_own}
     show_all = request.GET.get("all") == "1"
     builds = Build.objects.for_list() if show_all else _present(heads[Maturity.ALPHA], current)

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 
-from builds.services import soaks
+from builds.services import channel_policies
 from instances.choices import Kind
 from releasemgr.lib import clock, words
 from releasemgr.lib.components import Part
@@ -42,7 +42,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     night = next_night(now)
     facts = facts_of_night(night)
     decisions = decisions_of(facts, night)
-    shown = lanes(channel_builds(), fleet, soaks(), now)
+    shown = lanes(channel_builds(), fleet, channel_policies(), facts.builds, now)
     nights = list(Run.objects.nightly().for_list().order_by("-date")[:NIGHTS_SHOWN])
     last = nights[0] if nights else None
     context = {

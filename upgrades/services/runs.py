@@ -67,7 +67,7 @@ def open_night(night: Night, *, actor: Actor, now: datetime) -> Run | None:
         run = _claim_night(night, actor=actor, now=now)
         if run is not None and not _switched_off(run, now):
             promote_automatically(now=now)
-            announce_eligible(now)
+            announce_eligible(now=now)
             end_pins(gather_builds(), now)
             night = Night(night.date, now, night.ends_at)
             _plan_run(run, facts_of_night(night), night.ends_at, now)
