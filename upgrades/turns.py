@@ -5,12 +5,13 @@ Pure. Only the start counts: an upgrade that runs when its window closes, or whe
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from instances.pauses import Pause
 from instances.windows import Span, Window, union
 
 MOMENT = timedelta(microseconds=1)
+FOR_EVER = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def turn_of(
 def _openings(windows: Sequence[Window], night: Span) -> list[Span]:
     """When it is open, as disjoint spans; without windows for ever."""
     if not windows:
-        return [Span(night.starts_at, datetime.max.replace(tzinfo=night.starts_at.tzinfo))]
+        return [Span(night.starts_at, FOR_EVER)]
     return union([span for one in windows for span in one.openings(night.starts_at, night.ends_at)])
 
 
