@@ -149,7 +149,7 @@ class _Import:
         row = Instance(target_channel_id=target.channel, target_build=target.build)
         self.sites[str(values["slug"])] = row
         if self._keep(entry, row, values, self.report.sites, str(values["slug"])):
-            record_target(row, target, before=None, actor=self.actor, now=self.now)
+            record_target(row, target, actor=self.actor, now=self.now)
 
     def _known_site(self, entry: Entry, row: Instance, values: dict[str, Any], target: Target | None) -> None:
         saved = self._keep(entry, row, values, self.report.sites, row.slug)

@@ -22,8 +22,15 @@ def pin_is_over(
     heads: Mapping[Maturity, BuildFacts | None],
     at: datetime,
 ) -> bool:
-    """Whether a site follows its channel again at that moment (T2)."""
+    """Whether a pin has ended at that time, so that the site follows `then` again (T2).
+
+    `pin_key` sorts as the pinned version does; `heads` is what the channels resolve to at that time.
+    """
     if ends is PinEnd.ON_DATE:
         return until is not None and at >= until
-    head = heads[then] if ends is PinEnd.CAUGHT_UP and then else None
+    return ends is PinEnd.CAUGHT_UP and then is not None and caught_up(heads[then], pin_key)
+
+
+def caught_up(head: BuildFacts | None, pin_key: str) -> bool:
+    """Whether a channel with this build is at or past a pinned version."""
     return head is not None and head.key >= pin_key

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Q
 
 from builds.models import Build
-from instances.choices import Kind
+from instances.choices import Kind, PinEndChoice
 
 if TYPE_CHECKING:
-    from instances.models import Host, Instance  # noqa: F401 - named in a base class, which ruff reads as text
+    from instances.models import Freeze, Hold, Host, Instance  # noqa: F401 - named in a base class, which ruff reads as text
 
 
 class InstanceQuerySet(models.QuerySet["Instance"]):
@@ -35,6 +36,14 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
 
     def pinned(self) -> InstanceQuerySet:
         return self.exclude(target_build=None)
+
+    def pins_that_end(self) -> InstanceQuerySet:
+        """Those whose pin ends on a date, or when its channel catches up (T2)."""
+        return self.pinned().exclude(pin_ends=PinEndChoice.NEVER)
+
+    def pins_ending(self, after: datetime, before: datetime) -> InstanceQuerySet:
+        """Those whose pin ends on a date between these two, the next one first."""
+        return self.filter(pin_until__gt=after, pin_until__lte=before).order_by("pin_until", "slug")
 
     def never_reported(self) -> InstanceQuerySet:
         """Sites whose version is unknown: never reported, or not a version (P3, P10)."""
@@ -62,3 +71,29 @@ class HostQuerySet(models.QuerySet["Host"]):
     def asking_for_a_person(self) -> HostQuerySet:
         """Those that do not answer, and those that offer a key which nobody has approved (U6)."""
         return self.filter(Q(failing_since__isnull=False) | ~Q(offered_key=""))
+
+
+class HoldQuerySet(models.QuerySet["Hold"]):
+    def not_over(self, now: datetime) -> HoldQuerySet:
+        """Those that run or are to come."""
+        return self.filter(ended_at=None, ends_at__gt=now)
+
+    def meeting(self, after: datetime, before: datetime) -> HoldQuerySet:
+        """Those that share a moment with the given span."""
+        return self.filter(Q(ended_at=None) | Q(ended_at__gt=after), starts_at__lt=before, ends_at__gt=after)
+
+
+class FreezeQuerySet(models.QuerySet["Freeze"]):
+    def for_list(self) -> FreezeQuerySet:
+        """With all that a row, or a pause, says."""
+        return self.select_related("customer", "tag", "by")
+
+    def not_over(self, now: datetime) -> FreezeQuerySet:
+        """Those that run, are to come or come again."""
+        return self.filter(~Q(repeats="") | Q(ends_at__gt=now), ended_at=None)
+
+    def that_may_meet(self, after: datetime, before: datetime) -> FreezeQuerySet:
+        """Those that can share a moment with the given span; one that comes again need not."""
+        return self.filter(
+            ~Q(repeats="") | Q(ends_at__gt=after), Q(ended_at=None) | Q(ended_at__gt=after), starts_at__lt=before
+        )

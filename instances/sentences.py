@@ -4,8 +4,11 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 
+from instances.choices import FreezeScope
+from instances.pins import PinEnd
+
 if TYPE_CHECKING:
-    from instances.models import Target
+    from instances.models import Instance, Target
 
 
 def target_words(target: "Target") -> str:
@@ -17,3 +20,20 @@ def change_words(before: "Target | None", after: "Target") -> str:
     if before is None:
         return _("to %(after)s") % {"after": target_words(after)}
     return _("from %(before)s to %(after)s") % {"before": target_words(before), "after": target_words(after)}
+
+
+def scope_words(scope: str, customer: object, tag: object) -> str:
+    """Which sites a freeze leaves alone: “all sites”, “customer Acme”, “tag healthcare”."""
+    if scope == FreezeScope.CUSTOMER:
+        return _("customer %(name)s") % {"name": customer}
+    if scope == FreezeScope.TAG:
+        return _("tag %(name)s") % {"name": tag}
+    return str(FreezeScope(scope).label)
+
+
+def pin_end_words(site: "Instance") -> str:
+    """Why a pin ended by itself (T2)."""
+    words = {"version": site.target_build, "channel": site.pin_then_id}
+    if site.pin_end is PinEnd.CAUGHT_UP:
+        return _("%(channel)s has caught up with %(version)s.") % words
+    return _("The pin to %(version)s ended on its date.") % words

@@ -15,6 +15,7 @@ from builds.models import Build
 from builds.versions import key_of, parse_version, version_key
 from instances.choices import Kind
 from instances.models import Customer, Host, Instance
+from instances.pins import PinEnd
 from instances.services import DEFAULT_CHANNEL
 from upgrades.choices import RunKind, UpgradeState
 from upgrades.models import Run, Upgrade
@@ -78,6 +79,8 @@ def make_instance(slug: str = "", *, runs: str | None = "1.0", **values: Any) ->
     kind = values.setdefault("kind", Kind.LIVE)
     if not {"target_channel", "target_channel_id", "target_build"} & values.keys():
         values["target_channel_id"] = DEFAULT_CHANNEL[kind]
+    if values.get("target_build"):
+        values = {"pin_ends": PinEnd.NEVER.value, "pin_reason": "Needs a fix.", "pin_since": NOW} | values
     if runs is not None:
         values = {"reported_version": runs, "reported_key": key_of(runs), "reported_at": NOW} | values
     customer = values.pop("customer", None) or make_customer()

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import push_url
 
-from instances.exceptions import TargetChanged, TargetRefused
+from instances.exceptions import TargetRefused
 from instances.forms import PIN, TargetChoiceForm, TargetForm
 from instances.models import Instance, TargetChange
 from instances.sentences import target_words
@@ -24,6 +24,7 @@ from instances.services import set_target
 from releasemgr.lib import clock, queue
 from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.choices import Colour
+from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import check, needs, person
 from releasemgr.pages.history import entries, history_rows
@@ -77,10 +78,10 @@ def _saved(request: HttpRequest, shown: Instance, form: TargetForm, now: datetim
     reason, seen = form.cleaned_data["reason"], form.cleaned_data["seen"]
     try:
         change = set_target(shown, form.chosen(), actor=actor, now=now, reason=reason, seen=seen)
-    except TargetChanged as refused:
+    except ChangedMeanwhile as refused:
         form.add_error(None, f"{refused} {_theirs(shown)}")
     except TargetRefused as refused:
-        form.add_error("build", str(refused))
+        form.add_error(refused.field if refused.field in form.fields else None, str(refused))
     else:
         messages.success(request, _receipt(shown, change))
     return form.is_valid()
@@ -173,6 +174,7 @@ def _context(request: HttpRequest, shown: Instance, now: datetime, form: TargetC
             "now": now,
             "night": night,
             "last_change": _last_change(shown),
+            "seen": last_seen(shown),
             "history": entries(history_rows(shown)[:LAST_FEW]),
             "neighbours": [(other, _row(decisions[other.pk])) for other in neighbours[:NEIGHBOURS]],
             "hooks": _hooks(shown),
