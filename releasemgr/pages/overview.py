@@ -40,7 +40,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     now, fleet, facts = clock.now(), fleet_now(), gather_facts()
     night = next_night(now)
     decisions = plan(facts, night.starts_at)
-    shown = lanes(channel_builds(), fleet, channel_policies(), facts.builds, now)
+    shown = lanes(channel_builds(facts.builds), fleet, channel_policies(), facts.builds, now)
     nights = list(Run.objects.nightly().for_list().order_by("-date")[:NIGHTS_SHOWN])
     last = nights[0] if nights else None
     context = {
