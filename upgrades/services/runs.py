@@ -193,7 +193,8 @@ def _decision_row(run: Run, planned: Planned) -> Decision:
 
 
 def check_as_json(check: Check) -> dict[str, object]:
-    return {"rule": check.rule, "code": check.code, "values": dict(check.values)}
+    kept: dict[str, object] = {"rule": check.rule, "code": check.code, "values": dict(check.values)}
+    return kept | ({"waived": check.waived} if check.waived else {})
 
 
 def _upgrade_rows(
