@@ -111,6 +111,6 @@ def make_upgrade(**values: Any) -> Upgrade:
         **{
             "run": values.pop("run", None) or make_run(), "instance": instance, "build": build,
             "from_version": instance.reported_version, "recipe": instance.recipe,
-            "position": next(_number), "created_at": NOW,
+            "position": next(_number), "created_at": NOW, "opens_at": NOW,
         } | values
     )  # fmt: skip

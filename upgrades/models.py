@@ -193,7 +193,7 @@ class Run(models.Model):
         """Needs `failed` and `is_halted` from RunQuerySet.for_list(), or asks for each."""
         if self.missed or self.switched_off:
             return RunState.MISSED if self.missed else RunState.SWITCHED_OFF
-        halted = self.is_halted if hasattr(self, "is_halted") else self.halts.undecided().exists()
+        halted = self.is_halted if hasattr(self, "is_halted") else self.halts.standing().exists()
         if halted:
             return RunState.HALTED
         if self.ended_at is None:

@@ -19,7 +19,6 @@ from releasemgr.context import SECTIONS
 from releasemgr.lib import clock, words
 from releasemgr.lib.permission import needs
 from upgrades.models import Run, Upgrade
-from upgrades.plan import plan
 from upgrades.sentences import short_sentence
 from upgrades.services.planning import decide_sites, next_night
 

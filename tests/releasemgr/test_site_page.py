@@ -70,7 +70,7 @@ def test_why_has_a_line_for_each_rule_the_planner_looked_at_and_marks_the_decidi
     """P2."""
     answer = writer.get(PAGE)
 
-    decision = decide_site(site, at=next_night(NOW).starts_at)
+    decision = decide_site(site, next_night(NOW))
     lines = answer.context["why"]
     assert [line.sentence for line in lines] == [check_sentence(check) for check in decision.checks]
     assert [line.title for line in lines if line.decides] == ["Target"]

@@ -20,9 +20,9 @@ from tests.factories import make_build, make_host, make_instance
 from upgrades.choices import EndCode, Outcome, UpgradeState
 from upgrades.management.shapes import run_text
 from upgrades.models import Decision, Run, Schedule, Upgrade
-from upgrades.plan import Rule, plan
+from upgrades.plan import Rule
 from upgrades.sentences import decision_sentence
-from upgrades.services.planning import gather_facts, next_night
+from upgrades.services.planning import next_night, plan_night
 from upgrades.services.runs import night_by_hand, open_due_night
 from upgrades.version_check import Answer
 
@@ -108,7 +108,7 @@ def test_t4_set_target_refuses_in_one_line_and_changes_nothing() -> None:
 
 def test_p1_show_plan_says_what_the_plan_says() -> None:
     night = next_night(clock.now())
-    planned = plan(gather_facts(), night.starts_at)
+    planned = plan_night(NOW)[1]
 
     shown = json_of("show_plan")
 

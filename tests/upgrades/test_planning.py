@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -17,23 +18,29 @@ from releasemgr.lib.actors import COMMAND
 from tests.factories import NOW, make_build, make_host, make_instance, make_run, make_upgrade
 from upgrades.choices import EndCode, Outcome, UpgradeState
 from upgrades.models import Schedule, Upgrade
-from upgrades.plan import Code, Decision, plan
+from upgrades.night import Night
+from upgrades.plan import Code, Decision
+from upgrades.services.facts import facts_of_night
 from upgrades.services.planning import (
     decide_at_start,
     decide_site,
-    gather_facts,
+    decisions_of,
     next_night,
     plan_night,
     preview_move,
     preview_target,
     preview_withdrawal,
 )
+from upgrades.services.retries import let_retry
 
 pytestmark = pytest.mark.django_db
 
 
+TONIGHT = Night(NOW.date(), NOW, NOW + timedelta(hours=4))
+
+
 def tonight() -> list[Decision]:
-    return plan(gather_facts(), NOW)
+    return decisions_of(facts_of_night(TONIGHT), TONIGHT)
 
 
 def gist(decisions: list[Decision]) -> list[tuple[str, Code, str | None]]:
@@ -61,7 +68,7 @@ def test_p1_the_preview_of_a_promotion_is_the_plan_after_promoting() -> None:
     build = Build.objects.get(version="4.3")
     before = gist(tonight())
 
-    preview = preview_move(build, Maturity.RELEASE, TONIGHT)
+    preview = preview_move(build, Maturity.RELEASE, TONIGHT, now=NOW)
 
     assert gist([effect.before for effect in preview.effects]) == before
     assert not Promotion.objects.exists()
@@ -79,7 +86,7 @@ def test_p1_a_build_older_than_the_channels_own_changes_no_site() -> None:
     one_of_each_kind()
     older = make_build("4.0", maturity=Maturity.BETA)
 
-    assert preview_move(older, Maturity.RELEASE, TONIGHT).changed == []
+    assert preview_move(older, Maturity.RELEASE, TONIGHT, now=NOW).changed == []
 
 
 @pytest.mark.parametrize("version", ["4.2", "4.3", "4.4"])
@@ -99,7 +106,7 @@ def test_r5_demoting_moves_no_site_back() -> None:
     newer = make_build("4.3", maturity=Maturity.RELEASE)
     make_instance(runs="4.3")
 
-    preview = preview_move(newer, Maturity.BETA, TONIGHT)
+    preview = preview_move(newer, Maturity.BETA, TONIGHT, now=NOW)
 
     assert [effect.after.code for effect in preview.effects] == [Code.AHEAD]
 
@@ -116,25 +123,25 @@ def test_t3_the_preview_of_a_target_is_the_plan_after_saving(choose: Callable[[]
         preview = preview_target(site, target, TONIGHT)
 
         assert Instance.objects.get(pk=site.pk).target == before
-        set_target(site, target, actor=COMMAND, now=NOW)
-        assert gist([preview]) == gist([decide_site(site, TONIGHT)])
-        assert gist([preview])[0] in gist(tonight())
+        set_target(site, target, actor=COMMAND, now=NOW, reason="Audit")
+        assert gist([preview.after]) == gist([decide_site(site, TONIGHT)])
+        assert gist([preview.after])[0] in gist(tonight())
     assert TargetChange.objects.exists()
 
 
 def test_p1_the_plan_costs_the_same_queries_for_any_fleet() -> None:
     one_of_each_kind()
     with CaptureQueriesContext(connection) as few:
-        gather_facts()
+        facts_of_night(TONIGHT)
     for _number in range(20):
         make_upgrade(instance=make_instance(runs="4.1"), build=make_build())
     with CaptureQueriesContext(connection) as many:
-        gather_facts()
+        facts_of_night(TONIGHT)
     with CaptureQueriesContext(connection) as chosen:
-        gather_facts(list(Instance.objects.all()[:25]))
+        facts_of_night(TONIGHT, list(Instance.objects.all()[:25]))
 
-    assert len(few) == len(many) == 7
-    assert len(chosen) == 5, "one of them reads the list that the test hands over"
+    assert len(few) == len(many) == 19
+    assert len(chosen) == 17, "one of them reads the list that the test hands over"
 
 
 def test_p1_the_facts_are_those_of_the_rows_and_not_of_a_stale_object() -> None:
@@ -202,7 +209,11 @@ def test_p2_an_upgrade_that_needs_a_person_holds_its_site_until_decided() -> Non
     upgrade.end(Outcome.NEEDS_A_PERSON, EndCode.RUNNER_GONE, now=NOW, step="switch")
     assert decide_site(instance, TONIGHT).code is Code.NEEDS_A_PERSON
 
-    Upgrade.objects.update(decided_TONIGHT)
+    Upgrade.objects.update(decided_at=NOW)
+
+    assert decide_site(instance, TONIGHT).code is Code.PARKED
+
+    let_retry(upgrade, actor=COMMAND, now=NOW, note="The disk was full.")
 
     assert decide_site(instance, TONIGHT).upgrades
 

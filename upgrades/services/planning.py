@@ -92,11 +92,9 @@ def _gist(decision: Decision) -> tuple[str, str, tuple[str, ...]]:
 
 
 def preview_of(facts: Facts, change: Callable[[Facts], Facts], night: Night) -> list[Effect]:
-    """What a change of the facts does to each site that night, in the order of their names. Changes nothing."""
+    """What a change of the facts does to each site that night, in the order of the plan after it. Changes nothing."""
     before = {decision.site.id: decision for decision in decisions_of(facts, night)}
-    after = {decision.site.id: decision for decision in decisions_of(change(facts), night)}
-    effects = [Effect(before[site], after[site]) for site in before]
-    return sorted(effects, key=lambda effect: effect.site.slug)
+    return [Effect(before[after.site.id], after) for after in decisions_of(change(facts), night)]
 
 
 def preview_target(instance: Instance, target: Target, night: Night, *, consent: bool = False) -> Effect:
@@ -114,7 +112,7 @@ def preview_targets(
 
 @dataclass(frozen=True)
 class MovePreview:
-    """What moving a build to another channel does to the night: every site's effect, by name."""
+    """What moving a build to another channel does to the night: every site's effect, in the night's order."""
 
     build: BuildFacts
     to: Maturity
