@@ -18,7 +18,7 @@ from instances.models import Customer, Host, Instance
 from instances.pins import PinEnd
 from instances.services import DEFAULT_CHANNEL
 from upgrades.choices import RunKind, UpgradeState
-from upgrades.models import Run, Upgrade
+from upgrades.models import Policy, Run, Upgrade
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 """The noon on which tests live unless they say otherwise."""
@@ -26,6 +26,11 @@ NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2W0ZtzPfKo9hDkl4mJQq0Y6jYwEJ3pXcQF2o3mC9xR"
 
 _number = itertools.count(1)
+
+
+def one_wave() -> None:
+    """No canaries and no waves: what is planned may begin at once."""
+    Policy.objects.update(canary_share=0, wave_sizes="")
 
 
 def make_user(*, role: str | None = None, **values: Any) -> User:

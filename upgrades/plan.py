@@ -322,7 +322,7 @@ def _target_code(case: _Case) -> Code | None:
     return Code.AHEAD if ahead else None
 
 
-def _target_values(case: _Case) -> dict[str, str | int]:
+def _target_values(case: _Case) -> dict[str, str]:
     """`from` is empty while the version is unknown: what cannot be read is not called older.
 
     `over` is what the site was pinned to until its pin ended (T2), `via` the stepping stones on the way (T8).
@@ -362,8 +362,9 @@ def _direction(case: _Case) -> list[Check]:
     if not case.goes_back or case.to is None:
         return []
     values = {"to": case.to.version, "from": case.site.reported}
-    why = _no_way_down(case)
-    return [Check(Rule.DIRECTION, Code.DOWNGRADE_REFUSED if why else None, values | ({"why": why} if why else {}))]
+    if why := _no_way_down(case):
+        return [Check(Rule.DIRECTION, Code.DOWNGRADE_REFUSED, values | {"why": why.value})]
+    return [Check(Rule.DIRECTION, None, values)]
 
 
 def _no_way_down(case: _Case) -> NoWayDown | None:
@@ -396,7 +397,7 @@ def _of(kind: PauseKind, pauses: Iterable[Pause]) -> list[Pause]:
 
 def _pause_check(kind: PauseKind, pauses: Iterable[Pause]) -> Check:
     last = max(_of(kind, pauses), key=lambda pause: (pause.span.ends_at, pause.number))
-    values = {"number": last.number, "until": last.span.ends_at.isoformat(), "reason": last.reason, "scope": last.scope}
+    values: dict[str, str | int] = {"number": last.number, "until": last.span.ends_at.isoformat(), "reason": last.reason, "scope": last.scope}
     return Check(Rule.PAUSE, Code.ON_HOLD if kind is PauseKind.HOLD else Code.FROZEN, values)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from django.apps import apps
 from django.db import models
 from django.db.models import Count, Exists, OuterRef, Q
 
@@ -41,16 +42,12 @@ class RunQuerySet(models.QuerySet["Run"]):
             failed=Count("upgrades", filter=Q(upgrades__outcome__in=FAILED)),
             untouched=Count("upgrades", filter=Q(upgrades__outcome__in=UNTOUCHED)),
             active=Count("upgrades", filter=Q(upgrades__state__in=ACTIVE)),
-            is_halted=Exists(self._halts().standing().filter(run=OuterRef("pk"))),
+            is_halted=Exists(_halts().standing().filter(run=OuterRef("pk"))),
         )
 
     def halted(self) -> RunQuerySet:
         """Runs that a person has to decide about (P5)."""
-        return self.filter(Exists(self._halts().standing().filter(run=OuterRef("pk"))))
-
-    def _halts(self) -> RunHaltQuerySet:
-        halts: RunHaltQuerySet = self.model._meta.get_field("halts").related_model.objects.all()  # type: ignore[union-attr]
-        return halts
+        return self.filter(Exists(_halts().standing().filter(run=OuterRef("pk"))))
 
     def before(self, run: Run) -> RunQuerySet:
         """Older runs, the nearest first."""
@@ -127,3 +124,9 @@ class RunHaltQuerySet(models.QuerySet["RunHalt"]):
         """What a person still has to decide: a run that stands still, or builds that nobody is offered."""
         over = Q(end=HaltEnd.RUN_OVER, released_at=None, builds__isnull=False)
         return self.filter(Q(ended_at=None) | over)
+
+
+def _halts() -> RunHaltQuerySet:
+    halts = apps.get_model("upgrades", "RunHalt")._default_manager.all()
+    assert isinstance(halts, RunHaltQuerySet)  # noqa: S101 - for the type checker
+    return halts

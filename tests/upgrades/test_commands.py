@@ -108,7 +108,7 @@ def test_t4_set_target_refuses_in_one_line_and_changes_nothing() -> None:
 
 def test_p1_show_plan_says_what_the_plan_says() -> None:
     night = next_night(clock.now())
-    planned = plan_night(NOW)[1]
+    planned = plan_night(clock.now())[1]
 
     shown = json_of("show_plan")
 

@@ -18,7 +18,7 @@ from builds.maturity import Maturity
 from instances.models import Target
 from instances.services import note_version, set_target
 from releasemgr.lib.actors import COMMAND
-from tests.factories import NOW, make_build, make_host, make_instance
+from tests.factories import NOW, one_wave, make_build, make_host, make_instance
 from tests.fakes import FakeFollower, FakeHost, FakeRemote, FakeRun, begin, complete, hang
 from tests.upgrades.supervising import due_upgrade, impatient, supervise, supervising, supervisor, until
 from upgrades import host_thread, watched
@@ -329,6 +329,7 @@ def test_it_leaves_within_five_seconds_from_a_host_that_takes_an_artefact_for_ev
 
 @pytest.mark.parametrize("hosts", [2, 12])
 def test_a_round_with_nothing_new_asks_the_database_three_things_for_any_number_of_hosts(hosts: int) -> None:
+    one_wave()
     make_build("2.0", maturity=Maturity.RELEASE)
     fake = FakeHost(script=hang)
     sites = [make_instance(host=host) for host in [make_host(max_parallel=1) for _ in range(hosts)] for _ in range(3)]

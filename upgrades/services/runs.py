@@ -17,10 +17,10 @@ from upgrades.models import Decision, Policy, Run, Schedule, Upgrade, Wave
 from upgrades.night import Night
 from upgrades.plan import Check, Facts, Rule, fingerprint, plan, plan_with_waves
 from upgrades.plan import Decision as Planned
-from upgrades.plan import Wave as PlannedWave
 from upgrades.querysets import UpgradeQuerySet
 from upgrades.services import halts, slots
 from upgrades.services.facts import ALWAYS_WAIVED, facts_now, facts_of_night
+from upgrades.waves import Wave as PlannedWave
 
 DEFAULT_START, DEFAULT_END = time(1, 0), time(5, 0)
 MANUAL_RUN_LASTS = timedelta(hours=12)
