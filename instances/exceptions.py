@@ -1,6 +1,5 @@
 """What can go wrong with sites and hosts. Each message is a sentence for a person."""
 
-
 from collections.abc import Mapping, Sequence
 
 

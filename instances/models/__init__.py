@@ -1,4 +1,4 @@
-"""Customers, hosts and sites (instances); what sites should run, when they may be upgraded, when they are left alone."""
+"""Customers, hosts and sites (instances), with their targets, windows, holds and freezes."""
 
 from instances.models.fleet import TARGET_FIELDS, Customer, Host, Instance, Tag, Target, TargetChange
 from instances.models.pauses import LONGEST, Freeze, Hold

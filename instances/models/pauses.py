@@ -21,9 +21,7 @@ LONGEST = timedelta(days=366)
 """No hold or freeze lasts longer without being renewed."""
 
 ENDS_AFTER_ITS_START = Q(ends_at__gt=F("starts_at"))
-IS_NOT_TOO_LONG = Q(renewed_at=None, ends_at__lte=F("starts_at") + LONGEST) | Q(
-    renewed_at__isnull=False, ends_at__lte=F("renewed_at") + LONGEST
-)
+IS_NOT_TOO_LONG = Q(renewed_at__gte=F("starts_at"), ends_at__lte=F("renewed_at") + LONGEST)
 SCOPE_IS_ONE = (
     Q(scope__in=[FreezeScope.ALL, FreezeScope.LIVE, FreezeScope.TEST], customer=None, tag=None)
     | Q(scope=FreezeScope.CUSTOMER, customer__isnull=False, tag=None)
@@ -36,7 +34,7 @@ class PauseRow(models.Model):
 
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
-    renewed_at = models.DateTimeField(null=True, blank=True, help_text=_("When its end was last moved."))
+    renewed_at = models.DateTimeField(help_text=_("From when its length counts: its start, or when its end was set."))
     reason = models.TextField()
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     origin = models.CharField(max_length=10, choices=Origin.choices)

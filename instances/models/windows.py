@@ -36,7 +36,7 @@ class SiteWindow(models.Model):
         ]
 
     def __str__(self) -> str:
-        return format_window(self.window)
+        return format_window(self.window) if self.weekdays else str(_("default windows"))
 
     @classmethod
     def of(cls, window: Window, instance: Instance | None) -> "SiteWindow":

@@ -81,9 +81,7 @@ def _check_end(instance: Instance, target: Target, now: datetime | None, head_of
     if target.ends is not PinEnd.CAUGHT_UP or target.build is None or target.then is None:
         return
     if instance.is_downgrade(target.build):
-        raise PinEndRefused(
-            f"{target.build} is older than what {instance} runs: such a pin cannot end by catching up."
-        )
+        raise PinEndRefused(f"{target.build} is older than what {instance} runs: such a pin cannot end by catching up.")
     head = head_of(target.then)
     if head is not None and head.version_key >= target.build.version_key:
         raise PinEndRefused(f"{target.then} is at {head} already: a pin to {target.build} would end at once.")

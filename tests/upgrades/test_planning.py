@@ -116,7 +116,7 @@ def test_t3_the_preview_of_a_target_is_the_plan_after_saving(choose: Callable[[]
         preview = preview_target(site, target, at=NOW)
 
         assert Instance.objects.get(pk=site.pk).target == before
-        set_target(site, target, actor=COMMAND, now=NOW)
+        set_target(site, target, actor=COMMAND, now=NOW, reason="A fix")
         assert gist([preview]) == gist([decide_site(site, at=NOW)])
         assert gist([preview])[0] in gist(tonight())
     assert TargetChange.objects.exists()
