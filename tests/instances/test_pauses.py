@@ -42,8 +42,8 @@ LONDON = ZoneInfo("Europe/London")
 
 
 def hold(site: Instance, *, starts_at: datetime | None = None, ends_at: datetime = NOW + DAY, **values: Any) -> Hold:
-    values = {"reason": "Audit", "actor": COMMAND, "now": NOW} | values
-    return open_hold(site, starts_at=starts_at, ends_at=ends_at, **values)
+    said: dict[str, Any] = {"reason": "Audit", "actor": COMMAND, "now": NOW} | values
+    return open_hold(site, starts_at=starts_at, ends_at=ends_at, **said)
 
 
 def freeze(**values: Any) -> Freeze:
@@ -115,16 +115,16 @@ def test_p8_one_that_began_before_the_asked_span_and_reaches_into_it_is_found() 
 
 @given(
     st.sampled_from(["Europe/London", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia"]),
-    st.datetimes(datetime(2005, 1, 1), datetime(2030, 1, 1)),
+    st.integers(0, 25 * 366 * 24),
     st.integers(1, 23),
     st.sampled_from(["FREQ=DAILY", "FREQ=WEEKLY", "FREQ=DAILY;INTERVAL=3"]),
     st.integers(0, 400),
 )
 def test_p8_looking_at_a_part_finds_what_looking_at_the_whole_finds(
-    name: str, first: datetime, hours: int, rule: str, days: int
+    name: str, first: int, hours: int, rule: str, days: int
 ) -> None:
     zone = ZoneInfo(name)
-    start = first.replace(second=0, microsecond=0, tzinfo=zone).astimezone(UTC)
+    start = datetime(2005, 1, 1, tzinfo=UTC) + first * HOUR
     again = Recurrence(start, start + hours * HOUR, rule, zone)
     after, before = start + days * DAY, start + (days + 9) * DAY
 
