@@ -22,7 +22,7 @@ from builds.services import build_named
 from instances.choices import Kind
 from instances.exceptions import FleetInvalid, InvalidInput, TargetRefused
 from instances.fleet_files import Entry, FleetFile, read_fleet
-from instances.models import Customer, Host, Instance, Target
+from instances.models import Customer, Host, Instance, Tag, Target
 from instances.services import check_target, default_target, read_windows, record_target, set_target
 from instances.services.fleet import WORDS, all_of, tags_named
 from instances.services.input import check_row
@@ -104,6 +104,7 @@ class _Import:
         self.changes: list[Change] = []
         self.customers = {row.slug: row for row in Customer.objects.all()}
         self.hosts = {row.name: row for row in Host.objects.select_for_update()}
+        self.tags = {row.name: row for row in Tag.objects.all()}
         self.sites = {row.slug: row for row in Instance.objects.for_list().prefetch_related("tags", "windows")}
 
     def run(self) -> None:
@@ -164,7 +165,7 @@ class _Import:
     def _extras(self, entry: Entry, tags: str, window: str) -> _Extras:
         """What a site has beside its row; what the file does not say, or says wrongly, is None."""
         try:
-            names = sorted(tags_named(re.split(r"[\s,;]+", tags))) if tags else None
+            names = self._tag_names(tags) if tags else None
             windows = read_windows(window) if window else None
         except InvalidInput as refused:
             for key, messages in refused.errors.items():
@@ -191,6 +192,12 @@ class _Import:
             self._refuse(entry, "target", f"{error} A target is a channel or the version of a build.")
             return None
         return target
+
+    def _tag_names(self, text: str) -> list[str]:
+        """In order, each once. Asks the database only for tags that are new."""
+        names = {name.lower() for name in re.split(r"[\s,;]+", text) if name}
+        self.tags |= tags_named(names - set(self.tags))
+        return sorted(names)
 
     def _new_site(self, entry: Entry, values: dict[str, Any], target: Target, extras: _Extras) -> None:
         row = Instance()
@@ -226,7 +233,7 @@ class _Import:
 
     def _put(self, row: Instance, extras: _Extras) -> None:
         if extras.tags is not None:
-            row.tags.set(tags_named(extras.tags).values())
+            row.tags.set([self.tags[name] for name in extras.tags])
         if extras.windows is not None:
             put_windows(row, extras.windows)
 

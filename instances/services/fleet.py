@@ -155,8 +155,8 @@ def change_tags(
 
 def tags_named(names: Iterable[str]) -> dict[str, Tag]:
     """Makes those that are new. Raises InvalidInput for what is not a word."""
-    wanted = list(dict.fromkeys(name.strip().lower() for name in names if name.strip()))
-    tags = {tag.name: tag for tag in Tag.objects.filter(name__in=wanted)}
+    wanted = sorted(dict.fromkeys(name.strip().lower() for name in names if name.strip()))
+    tags = {tag.name: tag for tag in Tag.objects.filter(name__in=wanted)} if wanted else {}
     for name in wanted:
         if name not in tags:
             tags[name] = _new_tag(name)
