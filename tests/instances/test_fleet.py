@@ -76,7 +76,7 @@ def test_t1_t2_a_site_may_be_added_with_a_target_of_its_own() -> None:
         (add_customer, {"slug": "a", "name": "A\x00"}, ["name"]),
         (add_customer, {"slug": "a", "name": "\ud800"}, ["name"]),
         (add_customer, {"slug": "a", "name": "x" * 121}, ["name"]),
-        (add_host, {"name": "web1", "address": "", "port": 70000, "max_parallel": 9}, ["address", "port", "max_parallel"]),
+        (add_host, {"name": "w", "address": "", "port": 70000, "max_parallel": 9}, ["address", "port", "max_parallel"]),
         (add_host, {"name": "web1", "address": "web1", "port": "ssh"}, ["port"]),
         (add_site, {"path": "srv", "kind": "prod", "url": "shop"}, ["kind", "path", "url"]),
         (add_site, {"customer": None}, ["customer"]),
@@ -148,11 +148,12 @@ def test_what_something_hangs_on_is_not_deleted() -> None:
     site = make_instance("shop")
     make_upgrade(instance=site)
 
-    for delete, row, words in (
+    acts: list[tuple[Callable[..., None], object, str]] = [
         (delete_customer, site.customer, "sites"), (delete_host, site.host, "sites"), (delete_site, site, "upgrades"),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for delete, row, words in acts:
         with pytest.raises(StillInUse, match=f"cannot be deleted: it has {words}"):
-            delete(row, **ACT)  # type: ignore[operator]
+            delete(row, **ACT)
     assert Instance.objects.get() == site
     assert not Change.objects.exists()
 
@@ -170,7 +171,7 @@ def test_what_nothing_hangs_on_is_deleted_and_its_history_stays() -> None:
         "customer.deleted", "host.deleted", "site.deleted", "tags.changed",
     ]  # fmt: skip
     assert Change.objects.get(kind="site.deleted").before["path"] == "/srv/shop"
-    assert not (Instance.objects.exists() or Host.objects.exists() or Customer.objects.exists())
+    assert [model.objects.count() for model in (Instance, Host, Customer)] == [0, 0, 0]
 
 
 def test_the_tags_of_a_site_are_replaced_and_recorded() -> None:
