@@ -15,6 +15,10 @@ class UnknownCustomer(InstanceError):
     """No customer has this name."""
 
 
+class UnknownTag(InstanceError):
+    """No tag has this name."""
+
+
 class UnknownFreeze(InstanceError):
     """No freeze has this number."""
 

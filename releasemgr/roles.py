@@ -13,12 +13,22 @@ VIEW = [
     "instances.view_host", "instances.view_instance", "instances.view_targetchange", "upgrades.view_run",
     "upgrades.view_upgrade",
 ]  # fmt: skip
+VIEW += ["instances.view_freeze", "instances.view_hold", "instances.view_sitewindow", "instances.view_tag"]
 TARGETS = ["instances.change_target"]
+TARGETS += ["instances.hold_site"]
 RELEASES = [
     "builds.add_build", "builds.promote_build", "builds.withdraw_build", "builds.change_policy",
     "upgrades.start_upgrade", "upgrades.decide_upgrade",
 ]  # fmt: skip
+RELEASES += [
+    "instances.add_freeze", "instances.change_freeze", "instances.allow_downgrade", "instances.add_instance",
+    "instances.change_instance", "instances.add_customer", "instances.change_customer",
+]  # fmt: skip
 ADMINISTRATION = ["instances.approve_host_key"]
+ADMINISTRATION += [
+    "instances.add_host", "instances.change_host", "instances.delete_host", "instances.delete_customer",
+    "instances.delete_instance",
+]  # fmt: skip
 
 ROLES: dict[str, list[str]] = {
     "Viewer": VIEW,

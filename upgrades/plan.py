@@ -397,7 +397,12 @@ def _of(kind: PauseKind, pauses: Iterable[Pause]) -> list[Pause]:
 
 def _pause_check(kind: PauseKind, pauses: Iterable[Pause]) -> Check:
     last = max(_of(kind, pauses), key=lambda pause: (pause.span.ends_at, pause.number))
-    values: dict[str, str | int] = {"number": last.number, "until": last.span.ends_at.isoformat(), "reason": last.reason, "scope": last.scope}
+    values: dict[str, str | int] = {
+        "number": last.number,
+        "until": last.span.ends_at.isoformat(),
+        "reason": last.reason,
+        "scope": last.scope,
+    }
     return Check(Rule.PAUSE, Code.ON_HOLD if kind is PauseKind.HOLD else Code.FROZEN, values)
 
 

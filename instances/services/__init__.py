@@ -16,7 +16,7 @@ from instances.services.fleet import (
     delete_site,
     set_tags,
 )
-from instances.services.found import customer_named, freeze_numbered, site_named, sites_named
+from instances.services.found import customer_named, freeze_numbered, site_named, sites_named, tag_named
 from instances.services.hosts import approve_host_key, note_contact, note_offered_key, note_version
 from instances.services.pauses import (
     FREEZE_FIELDS,
@@ -92,6 +92,7 @@ __all__ = [
     "set_windows",
     "site_named",
     "sites_named",
+    "tag_named",
     "windows_for",
     "windows_of",
 ]

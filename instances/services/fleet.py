@@ -9,7 +9,7 @@ from django.db import models, transaction
 from django.db.models import ProtectedError
 
 from instances.choices import Kind
-from instances.exceptions import InvalidInput, StillInUse
+from instances.exceptions import InvalidInput, ReasonMissing, StillInUse
 from instances.models import Customer, Host, Instance, Tag, Target
 from instances.services.input import check_row, checked_again, locked, refuse, text_fault
 from instances.services.seen import refuse_unless_all_seen
@@ -55,13 +55,14 @@ def add_site(
 
     Raises InvalidInput, or TargetRefused for the target.
     """
-    site = Instance()
     kind = Kind(values["kind"]) if values.get("kind") in Kind.values else Kind.LIVE
-    target = target or default_target(kind)
+    site = Instance(kind=kind)
+    target = complete_target(site, target or default_target(kind))
+    check_target(site, target, now=now)
+    if target.build and not reason.strip():
+        raise ReasonMissing(f"Pinning a site to {target.build} needs a reason.")
+    site.aim(target, owner=actor.user, reason=reason.strip(), now=now)
     with transaction.atomic():
-        check_target(site, target, now=now)
-        target = complete_target(Instance(kind=kind), target)
-        site.aim(target, owner=actor.user, reason=reason.strip() or "New site.", now=now)
         site = _add(site, values, actor, now, reason)
         record_target(site, target, actor=actor, now=now, reason=reason)
     return site
@@ -109,7 +110,7 @@ def set_tags(
     site: Instance, names: Iterable[str], *, actor: Actor, now: datetime, reason: str = "", seen: int | None = None
 ) -> bool:
     """Gives a site these tags and no other, and whether that changed anything. Raises InvalidInput."""
-    tags = _tags_named(names)
+    tags = tags_named(names)
     with transaction.atomic():
         [row] = locked([site])
         refuse_unless_seen(row, seen)
@@ -129,7 +130,7 @@ def change_tags(
     remove: Iterable[str] = (), reason: str = "", seen: int | None = None,
 ) -> list[Instance]:  # fmt: skip
     """Adds and removes tags on many sites (T9). Those that it changed. The queries do not grow with the sites."""
-    new, old = _tags_named(add), set(remove)
+    new, old = tags_named(add), set(remove)
     with transaction.atomic():
         rows = locked(sites)
         refuse_unless_all_seen(rows, seen)
@@ -152,10 +153,10 @@ def change_tags(
     return changed
 
 
-def _tags_named(names: Iterable[str]) -> dict[str, Tag]:
+def tags_named(names: Iterable[str]) -> dict[str, Tag]:
     """Makes those that are new. Raises InvalidInput for what is not a word."""
-    wanted = list(dict.fromkeys(name.strip().lower() for name in names if name.strip()))
-    tags = {tag.name: tag for tag in Tag.objects.filter(name__in=wanted)}
+    wanted = sorted(dict.fromkeys(name.strip().lower() for name in names if name.strip()))
+    tags = {tag.name: tag for tag in Tag.objects.filter(name__in=wanted)} if wanted else {}
     for name in wanted:
         if name not in tags:
             tags[name] = _new_tag(name)
@@ -177,11 +178,11 @@ def _add(row: Row, values: Mapping[str, Any], actor: Actor, now: datetime, reaso
     check_row(row)
     with checked_again(row):
         row.save(force_insert=True)
-        record(f"{_word(row)}.added", row, actor=actor, now=now, after=_all_of(row), reason=reason)
+        record(f"{_word(row)}.added", row, actor=actor, now=now, after=all_of(row), reason=reason)
     return row
 
 
-def _all_of(row: models.Model) -> dict[str, Any]:
+def all_of(row: models.Model) -> dict[str, Any]:
     """What it was added or deleted with."""
     values = {name: value for name, value in values_of(row, FIELDS[type(row)]).items() if value not in ("", None)}
     return values | ({"target": target_values(row)} if isinstance(row, Instance) else {})
@@ -209,7 +210,7 @@ def _change(
 def _delete(row: Row, actor: Actor, now: datetime, reason: str) -> None:
     with transaction.atomic():
         fresh = type(row)._default_manager.select_for_update().get(pk=row.pk)
-        record(f"{_word(row)}.deleted", fresh, actor=actor, now=now, before=_all_of(fresh), reason=reason)
+        record(f"{_word(row)}.deleted", fresh, actor=actor, now=now, before=all_of(fresh), reason=reason)
         try:
             fresh.delete()
         except ProtectedError as error:

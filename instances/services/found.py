@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from instances.exceptions import UnknownCustomer, UnknownFreeze, UnknownSite
-from instances.models import Customer, Freeze, Instance
+from instances.exceptions import UnknownCustomer, UnknownFreeze, UnknownSite, UnknownTag
+from instances.models import Customer, Freeze, Instance, Tag
 
 
 def site_named(slug: str) -> Instance:
@@ -26,6 +26,14 @@ def customer_named(slug: str) -> Customer:
     if customer is None:
         raise UnknownCustomer(f"No customer is named {slug}.")
     return customer
+
+
+def tag_named(name: str) -> Tag:
+    """Raises UnknownTag."""
+    tag = Tag.objects.filter(name=name.lower()).first()
+    if tag is None:
+        raise UnknownTag(f"No site has ever had the tag {name}.")
+    return tag
 
 
 def freeze_numbered(number: int) -> Freeze:

@@ -79,7 +79,8 @@ def _saved(request: HttpRequest, shown: Instance, form: TargetForm, now: datetim
     try:
         change = set_target(shown, form.chosen(), actor=actor, now=now, reason=reason, seen=seen)
     except ChangedMeanwhile as refused:
-        form.add_error(None, f"{refused} {_theirs(shown)}")
+        words = _theirs(shown) if refused.theirs.kind == "target.changed" else refused.theirs.reason
+        form.add_error(None, f"{refused} {words}")
     except TargetRefused as refused:
         form.add_error(refused.field if refused.field in form.fields else None, str(refused))
     else:

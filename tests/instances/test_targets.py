@@ -221,7 +221,7 @@ def test_t2_the_database_refuses_a_pin_without_its_terms_and_terms_without_a_pin
     ],
 )
 def test_t2_only_a_pin_ends(values: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="pin|never ends"):
+    with pytest.raises(ValueError, match=r"pin|never ends"):
         Target(**values)
 
 

@@ -96,7 +96,7 @@ def test_a_plan_that_changed_promotes_nothing_and_marks_what_differs(manager: Cl
     """P1."""
     form = sent(manager.get(PAGE))
     pinned = Instance.objects.get(slug="goes")
-    set_target(pinned, Target(build=Build.objects.get(version="4.1")), actor=COMMAND, now=NOW)
+    set_target(pinned, Target(build=Build.objects.get(version="4.1")), actor=COMMAND, now=NOW, reason="A fix")
     make_instance("arrived", runs="4.1", target_channel_id="stable")
     Instance.objects.filter(slug="goes-further").update(reported_version="3.9", reported_key="3.9")
 

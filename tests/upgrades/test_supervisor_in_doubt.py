@@ -18,7 +18,7 @@ from builds.maturity import Maturity
 from instances.models import Target
 from instances.services import note_version, set_target
 from releasemgr.lib.actors import COMMAND
-from tests.factories import NOW, one_wave, make_build, make_host, make_instance
+from tests.factories import NOW, make_build, make_host, make_instance, one_wave
 from tests.fakes import FakeFollower, FakeHost, FakeRemote, FakeRun, begin, complete, hang
 from tests.upgrades.supervising import due_upgrade, impatient, supervise, supervising, supervisor, until
 from upgrades import host_thread, watched
