@@ -11,20 +11,22 @@ from releasemgr.lib.passwords import made_up_password
 VIEW = [
     "builds.view_build", "builds.view_channel", "builds.view_promotion", "instances.view_customer",
     "instances.view_host", "instances.view_instance", "instances.view_targetchange", "upgrades.view_run",
-    "upgrades.view_upgrade",
+    "upgrades.view_upgrade", "builds.view_problem", "builds.view_acknowledgement", "builds.view_gateoverride",
 ]  # fmt: skip
 TARGETS = ["instances.change_target"]
+PROBLEMS = ["builds.add_problem", "builds.change_problem"]
 RELEASES = [
     "builds.add_build", "builds.promote_build", "builds.withdraw_build", "builds.change_policy",
     "upgrades.start_upgrade", "upgrades.decide_upgrade",
+    "builds.override_gate", "builds.add_acknowledgement", "builds.mark_stepping_stone",
 ]  # fmt: skip
 ADMINISTRATION = ["instances.approve_host_key"]
 
 ROLES: dict[str, list[str]] = {
     "Viewer": VIEW,
-    "Support": VIEW + TARGETS,
-    "Release manager": VIEW + TARGETS + RELEASES,
-    "Administrator": VIEW + TARGETS + RELEASES + ADMINISTRATION,
+    "Support": VIEW + TARGETS + PROBLEMS,
+    "Release manager": VIEW + TARGETS + PROBLEMS + RELEASES,
+    "Administrator": VIEW + TARGETS + PROBLEMS + RELEASES + ADMINISTRATION,
 }
 
 

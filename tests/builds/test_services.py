@@ -3,6 +3,7 @@
 import hashlib
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -371,7 +372,8 @@ def test_r3_the_smoke_report_is_in_the_history() -> None:
 
 def test_r6_r10_a_channels_policy_is_changed_with_who_from_and_to(release_manager: User) -> None:
     channel, changed = set_channel_policy(
-        Maturity.STABLE, soak=7 * DAY, automatic=True, actor=Actor(Origin.PAGE, release_manager), now=NOW, reason="Faster",
+        Maturity.STABLE, soak=7 * DAY, automatic=True, now=NOW, reason="Faster",
+        actor=Actor(Origin.PAGE, release_manager),
     )  # fmt: skip
 
     assert changed
@@ -413,7 +415,7 @@ def test_t8_a_stepping_stone_is_marked_and_unmarked_once() -> None:
 @pytest.mark.parametrize(
     "fault", [{"withdrawn_at": NOW}, {"quarantined_at": NOW}, {"archived_at": NOW}, {"smoke": Smoke.FAILED}]
 )
-def test_t8_what_no_site_may_install_cannot_be_a_stepping_stone(fault: dict[str, object]) -> None:
+def test_t8_what_no_site_may_install_cannot_be_a_stepping_stone(fault: dict[str, Any]) -> None:
     build = make_build("4.2", **fault)
 
     with pytest.raises(SteppingStoneRefused):
@@ -476,7 +478,11 @@ def test_r9_an_archived_build_keeps_its_row_loses_its_artefact_and_leaves_its_ch
 
 
 def test_r5_what_something_needs_is_not_archived() -> None:
-    used, stone, head = make_build("4.1"), make_build("4.2", stepping_stone=True), make_build("4.3", maturity=2)
+    used, stone, head = (
+        make_build("4.1"),
+        make_build("4.2", stepping_stone=True),
+        make_build("4.3", maturity=Maturity.BETA),
+    )
 
     for build, why in ((used, "A site runs"), (stone, "pass through"), (head, r"is the build of alpha, beta\.")):
         with pytest.raises(ArchiveRefused, match=why):
