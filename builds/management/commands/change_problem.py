@@ -1,4 +1,4 @@
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -85,4 +85,7 @@ def _accepted(accepted: Acknowledgement, did: bool) -> Answer:
 
 
 def _number(text: str) -> int:
-    return int(text.upper().removeprefix("P-"))
+    try:
+        return int(text.upper().removeprefix("P-"))
+    except ValueError:
+        raise ArgumentTypeError(f"“{text}” is not the number of a problem.") from None

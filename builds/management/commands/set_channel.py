@@ -1,4 +1,4 @@
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
@@ -41,7 +41,10 @@ class Command(VerbCommand):
 
 
 def _days(text: str) -> timedelta:
-    return timedelta(days=float(text))
+    try:
+        return timedelta(days=float(text))
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError(f"“{text}” is not a number of days.") from None
 
 
 def _said(channel: Channel) -> str:
