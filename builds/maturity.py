@@ -272,7 +272,7 @@ def _problem_gates(
     warnings = [problem for problem in blockers if problem.number in shared]
     if to is Maturity.STABLE:
         warnings += [problem for problem in build.problems if problem.severity is Severity.MINOR]
-    warnings.sort(key=lambda problem: problem.acknowledged)
+    warnings.sort(key=lambda problem: (problem.acknowledged, problem.number))
     accepted = all(problem.acknowledged for problem in warnings)
     return [
         Gate(GateCode.NO_BLOCKERS, passed=not new, into=to, problems=new),

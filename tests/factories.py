@@ -10,8 +10,8 @@ from django.contrib.auth.models import Group, User
 from django.utils.text import slugify
 
 from builds.choices import Smoke
-from builds.maturity import Maturity
-from builds.models import Build
+from builds.maturity import Maturity, Severity
+from builds.models import Build, Problem
 from builds.versions import key_of, parse_version, version_key
 from instances.choices import Kind
 from instances.models import Customer, Host, Instance
@@ -56,6 +56,16 @@ def make_build(version: str = "", *, maturity: Maturity = Maturity.CANDIDATE, **
             "version": version, "version_key": version_key(parse_version(version)), "sha256": sha256,
             "artifact_size": len(content), "registered_at": long_ago, "channel_since": long_ago,
             "smoke": Smoke.PASSED, "smoke_reported_at": long_ago, "maturity": maturity,
+        } | values
+    )  # fmt: skip
+
+
+def make_problem(first_affected: Build | None = None, **values: Any) -> Problem:
+    """An open, minor problem of this build and of those after it."""
+    return Problem.objects.create(
+        **{
+            "severity": Severity.MINOR, "title": "Typing error", "first_affected": first_affected or make_build(),
+            "opened_at": NOW - timedelta(days=1), "opened_origin": "command",
         } | values
     )  # fmt: skip
 

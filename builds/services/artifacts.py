@@ -46,22 +46,23 @@ def register_build(
     except ValueError as error:
         raise VersionRefused(str(error)) from error
     _refuse_odd_text(commit, changelog)
-    with _copied(artifact) as copy, one_decision_at_a_time():
+    with _copied(artifact) as copy:
         sha256 = sha256_of(copy)
-        build, created = Build.objects.get_or_create(
-            version_key=version_key(parsed),
-            defaults={
-                "version": version.strip(), "commit": commit, "changelog": changelog, "sha256": sha256,
-                "artifact_size": copy.stat().st_size, "registered_at": now, "channel_since": now, "smoke": smoke,
-                "smoke_reported_at": None if smoke == Smoke.PENDING else now,
-            },
-        )  # fmt: skip
-        if created:
-            record("build.registered", build, actor=actor, now=now, after=values_of(build, ["sha256", "smoke"]))
-        else:
-            _refuse_another(build, version.strip(), sha256)
-            _bring_back(build, actor, now)
-        os.replace(copy, build.artifact_path)
+        with one_decision_at_a_time():
+            build, created = Build.objects.get_or_create(
+                version_key=version_key(parsed),
+                defaults={
+                    "version": version.strip(), "commit": commit, "changelog": changelog, "sha256": sha256,
+                    "artifact_size": copy.stat().st_size, "registered_at": now, "channel_since": now, "smoke": smoke,
+                    "smoke_reported_at": None if smoke == Smoke.PENDING else now,
+                },
+            )  # fmt: skip
+            if created:
+                record("build.registered", build, actor=actor, now=now, after=values_of(build, ["sha256", "smoke"]))
+            else:
+                _refuse_another(build, version.strip(), sha256)
+                _bring_back(build, actor, now)
+            os.replace(copy, build.artifact_path)
     return build, created
 
 

@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 
 from django.db import transaction
@@ -75,14 +76,12 @@ def _problems_by_build(builds: list[Build]) -> tuple[dict[int, list[ProblemFacts
         if problem.dismissed_at:
             dismissed |= {build.pk for build in affected if build.registered_at <= problem.dismissed_at}
             continue
+        facts = ProblemFacts(problem.pk, Severity(problem.severity), problem.title)
         for build in affected:
-            problems[build.pk].append(_problem_facts(problem, accepted.get((problem.pk, build.pk))))
+            one = accepted.get((problem.pk, build.pk))
+            holds = one is not None and one.covers(problem.severity)
+            problems[build.pk].append(replace(facts, acknowledged=True) if holds else facts)
     return problems, dismissed
-
-
-def _problem_facts(problem: Problem, accepted: Acknowledgement | None) -> ProblemFacts:
-    holds = accepted is not None and accepted.covers(problem.severity)
-    return ProblemFacts(problem.pk, Severity(problem.severity), problem.title, acknowledged=holds)
 
 
 def facts_of(build: Build) -> BuildFacts:

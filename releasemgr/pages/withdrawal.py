@@ -8,6 +8,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from builds.exceptions import BuildError
 from builds.forms import WithdrawalForm
 from builds.models import Build
 from builds.services import withdraw_build
@@ -30,12 +31,19 @@ def withdraw(request: HttpRequest, version: str) -> HttpResponse:
         return redirect(build)
     form = WithdrawalForm(request.POST or None, build=build)
     if not form.is_valid():
-        context = {"build": build, "form": form} | _effect(build)
-        return render(request, "builds/withdrawal.html", context, status=422 if form.is_bound else 200)
+        return _page(request, build, form, status=422 if form.is_bound else 200)
     actor = Actor(Origin.PAGE, person(request))
-    withdraw_build(build, actor=actor, now=clock.now(), reason=form.cleaned_data["reason"])
+    try:
+        withdraw_build(build, actor=actor, now=clock.now(), reason=form.cleaned_data["reason"])
+    except BuildError as error:
+        messages.error(request, str(error))
+        return _page(request, build, form, status=409)
     messages.success(request, _("%(version)s is withdrawn. No site is upgraded to it again.") % {"version": build})
     return redirect(build)
+
+
+def _page(request: HttpRequest, build: Build, form: WithdrawalForm, *, status: int) -> HttpResponse:
+    return render(request, "builds/withdrawal.html", {"build": build, "form": form} | _effect(build), status=status)
 
 
 def _effect(build: Build) -> dict[str, Any]:

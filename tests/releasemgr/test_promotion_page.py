@@ -216,6 +216,16 @@ def test_going_back_needs_a_reason_and_moves_no_site(manager: Client) -> None:
 
 
 @pytest.mark.usefixtures("fleet")
+def test_t8_withdrawing_a_stepping_stone_is_refused_until_its_replacement_is_named(manager: Client) -> None:
+    Build.objects.filter(version="4.2").update(stepping_stone=True)
+
+    answer = manager.post("/builds/4.2/withdraw/", {"reason": "Loses dates.", "version": "4.2"})
+
+    assert answer.status_code == 409
+    assert "Say which build takes its place" in answer.content.decode()
+    assert not Build.objects.get(version="4.2").is_withdrawn
+
+
 def test_withdrawing_shows_the_effect_and_asks_for_a_reason_and_the_version(
     manager: Client, release_manager: User
 ) -> None:
