@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 
 def shown(build: Build, to: Maturity) -> str:
-    return preview_move(build, to, at=next_night(NOW).starts_at).fingerprint
+    return preview_move(build, to, next_night(NOW), now=NOW).fingerprint
 
 
 def test_r8_an_override_goes_with_the_preview_that_was_shown() -> None:
