@@ -4,7 +4,19 @@ from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 
 from releasemgr import views
-from releasemgr.pages import build, builds, hosts, overview, promotion, search, site, sites, upgrade_now, withdrawal
+from releasemgr.pages import (
+    build,
+    builds,
+    hosts,
+    overview,
+    promotion,
+    search,
+    site,
+    sites,
+    tonight,
+    upgrade_now,
+    withdrawal,
+)
 
 handler403 = "releasemgr.views.not_allowed"
 
@@ -26,6 +38,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("hosts/<slug:name>/", hosts.host, name="host"),
     path("hosts/<slug:name>/key/", hosts.host_key, name="host-key"),
     path("hosts/<slug:name>/scan/", hosts.host_scan, name="host-scan"),
+    path("runs/tonight/", tonight.tonight, name="tonight"),
     path("", include("upgrades.urls")),
     path("", overview.overview, name="overview"),
     path("search/", search.search, name="search"),

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from upgrades.night import Night
-from upgrades.plan import Decision
-from upgrades.services.planning import plan_night
+from upgrades.plan import Decision, Facts, plan_with_waves
+from upgrades.services.facts import facts_of_night
+from upgrades.services.planning import next_night
+from upgrades.waves import Wave
 
 
 @dataclass(frozen=True)
@@ -19,16 +22,33 @@ class TonightPlan:
 
     night: Night
     decisions: Mapping[int, Decision]
+    facts: Facts
+    waves: tuple[Wave, ...] = ()
 
     def holding(self, view: "SavedView") -> list[int]:
         """The ids of the sites in a saved view."""
         return [number for number, decision in self.decisions.items() if view.holds(decision)]
 
 
-def plan_of_tonight(now: datetime) -> TonightPlan:
-    """A handful of queries, whatever the number of sites."""
-    night, decisions = plan_night(now)
-    return TonightPlan(night, {decision.site.id: decision for decision in decisions})
+def plan_of_tonight(now: datetime, request: HttpRequest | None = None) -> TonightPlan:
+    """A handful of queries, whatever the number of sites.
+
+    What only reads, and hands its request over, plans once: the page and the shell around it share the plan.
+    """
+    if request is None or request.method not in ("GET", "HEAD"):
+        return _plan(now)
+    known: TonightPlan | None = getattr(request, "tonight_plan", None)
+    if known is None:
+        known = _plan(now)
+        request.tonight_plan = known  # type: ignore[attr-defined] # kept for this request alone
+    return known
+
+
+def _plan(now: datetime) -> TonightPlan:
+    night = next_night(now)
+    facts = facts_of_night(night)
+    decisions, waves = plan_with_waves(facts, night.starts_at, night.ends_at)
+    return TonightPlan(night, {decision.site.id: decision for decision in decisions}, facts, tuple(waves))
 
 
 class SavedView(NamedTuple):
