@@ -96,7 +96,7 @@ def _versions(builds: Sequence[Build]) -> str:
 
 @dataclass(frozen=True)
 class Act:
-    """One verb about a run: what its page says, what it does, and the receipt. `refusal` says why it is not possible."""
+    """One verb about a run: what its page says, what it does, and the receipt. `refusal` says why it cannot."""
 
     page: Callable[[Run], Confirm]
     do: Callable[..., Any]
