@@ -150,7 +150,7 @@ def test_a_supervisor_whose_lease_was_taken_begins_nothing() -> None:
     one = supervisor(fake)
     one._claim(claims.due_by_host(LATER))
     HostLease.objects.update(token=uuid.uuid4(), until=Now() + timedelta(hours=1))
-    one._hand_out()
+    one._hand_out(claims.due_by_host(LATER))
     one._leave()
     upgrade.refresh_from_db()
     assert upgrade.state == UpgradeState.WAITING
