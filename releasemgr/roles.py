@@ -9,9 +9,9 @@ from django.db import transaction
 from releasemgr.lib.passwords import made_up_password
 
 VIEW = [
-    "builds.view_build", "builds.view_channel", "builds.view_promotion", "instances.view_customer",
-    "instances.view_host", "instances.view_instance", "instances.view_targetchange", "upgrades.view_run",
-    "upgrades.view_upgrade",
+    "builds.view_build", "builds.view_channel", "builds.view_promotion", "history.view_change",
+    "instances.view_customer", "instances.view_host", "instances.view_instance", "instances.view_targetchange",
+    "upgrades.view_run", "upgrades.view_upgrade",
 ]  # fmt: skip
 TARGETS = ["instances.change_target"]
 RELEASES = [
