@@ -5,11 +5,13 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from releasemgr import views
 from releasemgr.pages import (
+    activity,
     build,
     builds,
     hosts,
     overview,
     promotion,
+    release_notes,
     search,
     site,
     sites,
@@ -43,8 +45,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("upgrades.urls")),
     path("", overview.overview, name="overview"),
     path("snooze/", snoozes.snooze, name="snooze"),
+    path("activity/", activity.activity, name="activity"),
+    path("activity.csv", activity.activity_csv, name="activity-csv"),
+    path("activity.json", activity.activity_json, name="activity-json"),
     path("search/", search.search, name="search"),
     path("builds/", builds.build_list, name="builds"),
+    path("builds/changes/", release_notes.build_changes, name="build-changes"),
     path("builds/<str:version>/", build.build_detail, name="build"),
     path("builds/<str:version>/promote/<str:channel>/", promotion.promote, name="promote"),
     path("builds/<str:version>/withdraw/", withdrawal.withdraw, name="withdraw"),

@@ -137,7 +137,7 @@ def _going(going: Sequence[Decision], plan: TonightPlan, policy: Policy, user: U
         for wave in plan.waves
     ]
     return SiteRows(
-        _("Upgrades tonight"), _("Change"), _("Because"), (_("Window, local time"), _("Host")), groups
+        _("Upgrades tonight"), _("Change"), _("Because"), (_("Window, local time"), _("Host")), groups, notes=True
     )  # fmt: skip
 
 
@@ -200,7 +200,7 @@ def _skipped(skipped: Sequence[Decision], plan: TonightPlan, now: datetime, user
         rows = [_skipped_row(one, chances, runs, now, user) for one in members]
         groups.append(RowGroup(str(LOOKS[code].label), rows, str(len(rows)), LOOKS[code]))
     return SiteRows(
-        _("Off target, but not upgraded tonight"), _("Would change"), _("Skipped because"), (_("Next chance"),), groups
+        _("Off target, but not upgraded tonight"), _("Would change"), _("Skipped because"), (_("Next chance"),), groups, notes=True
     )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ class RowGroup:
 class SiteRows:
     """The table: its caption, the headings of its columns after site and kind, and its groups.
 
-    A group without a title has no heading.
+    A group without a title has no heading. `notes` adds the way to the release notes of each change.
     """
 
     caption: str
@@ -72,6 +72,7 @@ class SiteRows:
     words: str
     columns: Sequence[str] = ()
     groups: Sequence[RowGroup] = field(default_factory=list)
+    notes: bool = False
 
     @property
     def width(self) -> int:
