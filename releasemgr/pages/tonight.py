@@ -200,7 +200,8 @@ def _skipped(skipped: Sequence[Decision], plan: TonightPlan, now: datetime, user
         rows = [_skipped_row(one, chances, runs, now, user) for one in members]
         groups.append(RowGroup(str(LOOKS[code].label), rows, str(len(rows)), LOOKS[code]))
     return SiteRows(
-        _("Off target, but not upgraded tonight"), _("Would change"), _("Skipped because"), (_("Next chance"),), groups, notes=True
+        _("Off target, but not upgraded tonight"), _("Would change"), _("Skipped because"), (_("Next chance"),),
+        groups, notes=True,
     )  # fmt: skip
 
 
