@@ -46,8 +46,8 @@ class Command(VerbCommand):
             head.append("Nights are switched off: nothing of this happens until somebody switches them on.")
         head += [f"First {move.build.version} is promoted to {move.to.channel} by itself." for move in moves]
         head += [
-            f"{run_words.wave_name(wave.number, wave.kind)}: {len(wave.sites)} sites, "
-            f"{run_words.wave_turn(wave, waves, policy.rollout.pause)} UTC."
+            f"{run_words.wave_name(wave.number, wave.kind)}, "
+            f"{run_words.wave_turn(wave, waves, policy.rollout.pause)} (UTC). Sites: {len(wave.sites)}."
             for wave in waves
         ]
         return Answer(data, "\n\n".join(["\n".join(head), *map(decision_text, decisions)]))
