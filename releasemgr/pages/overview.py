@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 from builds.services import channel_policies
 from instances.choices import Kind
 from releasemgr.lib import clock, words
+from releasemgr.lib.choices import Colour
 from releasemgr.lib.components import Part
 from releasemgr.lib.permission import needs
 from releasemgr.pages.build import outcome_parts
@@ -117,12 +118,20 @@ def _last_night(run: Any) -> dict[str, Any]:
     rest = ngettext("%(n)d other had nothing to do", "%(n)d others had nothing to do", others) % {"n": others}
     return {
         "last": run,
-        "parts": [Part(p.colour, p.count, p.label, run.get_absolute_url()) for p in outcome_parts(outcomes)],
+        "parts": [Part(p.colour, p.count, p.label, run.get_absolute_url()) for p in _parts(run, outcomes)],
         "parts_title": _("Of %(n)d planned upgrades") % {"n": len(outcomes)},
         "rest": rest if others else "",
         "failed": list(failed[:FAILURES_SHOWN]),
         "failed_more": max(0, run.failed - FAILURES_SHOWN),
     }
+
+
+def _parts(run: Any, outcomes: list[Any]) -> list[Part]:
+    """What has not begun in a run that stands still is not under way."""
+    if not run.is_halted:
+        return outcome_parts(outcomes)
+    ended = [outcome for outcome in outcomes if outcome]
+    return [*outcome_parts(ended), Part(Colour.IDLE, len(outcomes) - len(ended), _("waiting"))]
 
 
 @dataclass(frozen=True)

@@ -265,10 +265,9 @@ def _ways_on(decision: Decision, runs: Mapping[int, int], user: User | Anonymous
         return [RowLink(_("End hold…"), hold_page(site.slug))]
     if decision.code is Code.NEEDS_A_PERSON and site.needs_a_person:
         return [RowLink(_("Unlock…"), f"{reverse('upgrade', args=[site.needs_a_person])}#decide")]
-    check = decision.deciding
-    number = int(check.values["upgrade"]) if check and decision.code is Code.PARKED else None
-    if number in runs and user.has_perm(RETRY):
-        return [RowLink(_("Retry…"), reverse("run-retry", args=[runs[number]], query={"site": site.slug}))]
+    parked = decision.deciding.values["upgrade"] if decision.deciding and decision.code is Code.PARKED else 0
+    if parked and user.has_perm(RETRY):
+        return [RowLink(_("Retry…"), reverse("run-retry", args=[runs[int(parked)]], query={"site": site.slug}))]
     return []
 
 

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from builds.maturity import Maturity
 from releasemgr.lib.actors import COMMAND
 from releasemgr.lib.history.models import Change
 from tests.factories import NOW, make_build, make_instance, make_run, make_upgrade, make_user
@@ -174,7 +175,7 @@ def test_p1_a_retry_that_would_do_something_else_than_shown_is_refused(manager: 
     run = halted_run(halt_minimum=2)
     path = f"/runs/{run.pk}/retry/?site=live-00"
     seen = manager.get(path).context["preview"].fingerprint
-    make_build("2.1", maturity=4)
+    make_build("2.1", maturity=Maturity.STABLE)
 
     answer = manager.post(path, {"seen": seen, "reason": "Again.", "site": "live-00"})
 
@@ -221,7 +222,7 @@ def test_p11_who_may_let_the_nights_try_again(client: Client, support: User) -> 
 
 def test_t8_an_upgrade_says_which_leg_it_is_and_where_else_it_failed_so(manager: Client) -> None:
     run, site = make_run(ended_at=NOW), make_instance("acme")
-    values = {"outcome": Outcome.ROLLED_BACK, "end_code": "step_failed", "fingerprint": "same"}
+    values: dict[str, Any] = {"outcome": Outcome.ROLLED_BACK, "end_code": "step_failed", "fingerprint": "same"}
     values |= {"end_values": {"step": "Migrate", "from": "1", "to": "2"}}
     first = make_upgrade(run=run, instance=site, leg=1, outcome=Outcome.SUCCEEDED)
     second = make_upgrade(run=run, instance=site, leg=2, **values)

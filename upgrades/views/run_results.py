@@ -48,7 +48,9 @@ def upgrade_row(upgrade: Upgrade, legs: Mapping[int, int], *, halted: bool) -> S
             ui.when(upgrade.started_at, "time") if upgrade.started_at else "",
             ui.took(upgrade.took),
         ),
-        links=[RowLink(_("Log"), upgrade.get_absolute_url(), f"u-{upgrade.pk}", quiet=True)],
+        links=[RowLink(_("Log"), upgrade.get_absolute_url(), f"u-{upgrade.pk}", quiet=True)]
+        if upgrade.started_at or upgrade.outcome in FAILED
+        else [],
     )
 
 
