@@ -248,32 +248,31 @@ class ReleaseForm(forms.Form):
 class ChannelPolicyForm(forms.Form):
     """How long a build soaks before it enters a channel (R6), and whether the night promotes into it (R10)."""
 
-    DAYS, HOURS = "days", "hours"
+    UNITS = {"days": timedelta(days=1), "hours": timedelta(hours=1), "minutes": timedelta(minutes=1)}
 
     amount = forms.IntegerField(
-        label=gettext_lazy("Soak time"), min_value=0, max_value=365 * 24,
+        label=gettext_lazy("Soak time"), min_value=0, max_value=365 * 24 * 60,
         error_messages={"required": gettext_lazy("Say how long, 0 for not at all.")},
     )  # fmt: skip
     unit = forms.ChoiceField(
-        label=gettext_lazy("Unit"), choices=[(DAYS, gettext_lazy("days")), (HOURS, gettext_lazy("hours"))]
-    )
+        label=gettext_lazy("Unit"),
+        choices=[
+            ("days", gettext_lazy("days")), ("hours", gettext_lazy("hours")), ("minutes", gettext_lazy("minutes")),
+        ],
+    )  # fmt: skip
     automatic = forms.BooleanField(label=gettext_lazy("Promote by itself"), required=False)
     reason = ReasonField()
     seen = SeenField()
 
     @classmethod
     def initial_of(cls, channel: Channel) -> dict[str, Any]:
-        """Whole days where it is whole days."""
-        whole = channel.soak % timedelta(days=1) == timedelta(0)
-        unit = timedelta(days=1) if whole else timedelta(hours=1)
-        return {
-            "amount": -(-channel.soak // unit), "unit": cls.DAYS if whole else cls.HOURS,
-            "automatic": channel.automatic,
-        }  # fmt: skip
+        """In the largest unit of which it is a whole number."""
+        unit = next((name for name, one in cls.UNITS.items() if not channel.soak % one), "minutes")
+        return {"amount": channel.soak // cls.UNITS[unit], "unit": unit, "automatic": channel.automatic}
 
     def soak(self) -> timedelta | None:
         """None while it cannot be understood."""
         amount, unit = self.cleaned_data.get("amount"), self.cleaned_data.get("unit")
         if amount is None or not unit:
             return None
-        return timedelta(days=amount) if unit == self.DAYS else timedelta(hours=amount)
+        return amount * self.UNITS[unit]

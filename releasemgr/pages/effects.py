@@ -50,6 +50,10 @@ class Row:
         return LOOKS[self.effect.after.code]
 
     @property
+    def look_before(self) -> Look:
+        return LOOKS[self.effect.before.code]
+
+    @property
     def why(self) -> str:
         return decision_sentence(self.effect.after)
 
