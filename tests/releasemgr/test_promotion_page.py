@@ -226,6 +226,7 @@ def test_t8_withdrawing_a_stepping_stone_is_refused_until_its_replacement_is_nam
     assert not Build.objects.get(version="4.2").is_withdrawn
 
 
+@pytest.mark.usefixtures("fleet")
 def test_withdrawing_shows_the_effect_and_asks_for_a_reason_and_the_version(
     manager: Client, release_manager: User
 ) -> None:

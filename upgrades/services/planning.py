@@ -160,8 +160,8 @@ def preview_move(
     numbers of the problems that moving it accepts, as an override does (R8).
     """
     facts = facts or facts_of_night(night)
-    moved = replace(facts.builds[build.pk], maturity=to, since=now, sent_back=to < build.stage)
-    return _preview(facts, moved.accepting(accepted), to, night)
+    moved = facts.builds[build.pk].moved(to, now).accepting(accepted)
+    return _preview(facts, moved, to, night)
 
 
 def preview_withdrawal(build: Build, night: Night, *, replacement: Build | None = None) -> MovePreview:
