@@ -9,7 +9,7 @@ from builds.maturity import Move
 from releasemgr.lib.choices import Colour
 from releasemgr.pages.effects import Row, rows_of
 from upgrades.services.planning import Effect
-from upgrades.services.previews import Outlook
+from upgrades.services.outlooks import Outlook
 
 ROWS_SHOWN = 50
 
