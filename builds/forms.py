@@ -40,7 +40,9 @@ class ReasonField(forms.CharField):
     """`required` has the sentence for whoever gives none; without one it is optional."""
 
     def __init__(self, required: Any = "", label: Any = "") -> None:
-        named = gettext_lazy("Reason, shown to everyone") if required else gettext_lazy("Note for the record (optional)")
+        named = (
+            gettext_lazy("Reason, shown to everyone") if required else gettext_lazy("Note for the record (optional)")
+        )
         super().__init__(
             label=label or named, required=bool(required), max_length=LONGEST_REASON,
             widget=forms.Textarea(attrs={"rows": 2}), error_messages={"required": required},

@@ -60,10 +60,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("problems/", problems.problems, name="problems"),
     path("problems/new/", problem_acts.problem_new, name="problem-new"),
     path("problems/<int:number>/", problems.problem, name="problem"),
-    path(
-        "problems/<int:number>/acknowledge/<str:version>/", problem_acts.problem_acknowledge,
-        name="problem-acknowledge",
-    ),  # fmt: skip
+    path("problems/<int:number>/acknowledge/<str:version>/", problem_acts.problem_accept, name="problem-acknowledge"),
     path("problems/<int:number>/<str:name>/", problem_acts.problem_act, name="problem-act"),
     path("settings/gates/", gates.gates, name="gates"),
     path("settings/gates/<str:name>/", gates.channel_gates, name="channel-gates"),

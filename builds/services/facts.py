@@ -64,9 +64,7 @@ def gather_builds(as_if: Problem | None = None) -> dict[int, BuildFacts]:
     }
 
 
-def _problems_by_build(
-    builds: list[Build], as_if: Problem | None
-) -> tuple[dict[int, list[ProblemFacts]], set[int]]:
+def _problems_by_build(builds: list[Build], as_if: Problem | None) -> tuple[dict[int, list[ProblemFacts]], set[int]]:
     """The open problems of each build by number, and the builds on which one was dismissed as not real (R7).
 
     Who was registered after a dismissal was never affected. `builds` are ordered by version. Two queries.

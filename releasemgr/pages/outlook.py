@@ -8,8 +8,8 @@ from django.utils.translation import ngettext
 from builds.maturity import Move
 from releasemgr.lib.choices import Colour
 from releasemgr.pages.effects import Row, rows_of
-from upgrades.services.planning import Effect
 from upgrades.services.outlooks import Outlook
+from upgrades.services.planning import Effect
 
 ROWS_SHOWN = 50
 
@@ -49,9 +49,7 @@ def _moved(outlook: Outlook) -> list[str]:
 
 
 def _names(moves: tuple[Move, ...]) -> dict[tuple[int, int], dict[str, str]]:
-    return {
-        (move.build.id, move.to): {"version": move.build.version, "channel": move.to.channel} for move in moves
-    }
+    return {(move.build.id, move.to): {"version": move.build.version, "channel": move.to.channel} for move in moves}
 
 
 def _counted(stopping: list[Effect], starting: list[Effect], others: list[Effect]) -> list[str]:

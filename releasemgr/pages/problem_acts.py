@@ -1,4 +1,4 @@
-"""Reporting, changing, closing and accepting known problems (R7), each with its effect on tonight before it is saved."""
+"""Report, change, close and accept known problems, each with its effect on tonight before it is saved (R7)."""
 
 from collections.abc import Callable
 from copy import copy
@@ -37,8 +37,8 @@ from releasemgr.pages.found import build_or_404
 from releasemgr.pages.outlook import Tonight, tonight_of
 from releasemgr.pages.problems import ACKNOWLEDGE, CHANGE, REPORT, problem_or_404
 from releasemgr.pages.saving import tried, with_seen
-from upgrades.services.planning import next_night
 from upgrades.services.outlooks import preview_acknowledgement, preview_problem
+from upgrades.services.planning import next_night
 
 TEMPLATE = "builds/problem_act.html"
 
@@ -252,7 +252,7 @@ def _reported(form: ProblemForm, now: datetime) -> Tonight | None:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(ACKNOWLEDGE)
-def problem_acknowledge(request: HttpRequest, number: int, version: str) -> HttpResponse:
+def problem_accept(request: HttpRequest, number: int, version: str) -> HttpResponse:
     """`?to=stable` says which promotion waits for it, and where the person goes on."""
     shown, build, now = problem_or_404(number), build_or_404(version), clock.now()
     values = {"name": shown.name, "version": build.version}

@@ -229,5 +229,3 @@ def _affected(
         for build in sorted(builds, key=lambda build: build.key, reverse=True)
         if shown.covers(build.key)
     ]
-
-

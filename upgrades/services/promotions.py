@@ -51,9 +51,7 @@ def withdraw_as_shown(
         chosen = None if isinstance(replacement, Unanswered) else replacement
         if not locked.is_withdrawn:
             _refuse_unless_shown(preview_withdrawal(locked, next_night(now), replacement=chosen), seen, "withdrawn")
-        return withdraw_build(
-            locked, actor=actor, now=now, reason=reason, replacement=replacement, seen=last_change
-        )
+        return withdraw_build(locked, actor=actor, now=now, reason=reason, replacement=replacement, seen=last_change)
 
 
 def _refuse_unless_shown(preview: MovePreview, seen: str, what: str) -> None:
