@@ -274,7 +274,6 @@ class ChannelPolicyForm(forms.Form):
 
     def soak(self) -> timedelta | None:
         """None while it cannot be understood."""
-        amount, unit = self.cleaned_data.get("amount"), self.cleaned_data.get("unit")
-        if amount is None or not unit:
-            return None
-        return amount * self.UNITS[unit]
+        amount: int | None = self.cleaned_data.get("amount")
+        unit = self.UNITS.get(self.cleaned_data.get("unit", ""))
+        return None if amount is None or unit is None else amount * unit

@@ -199,11 +199,12 @@ def _override(
     if isinstance(sent, OverrideForm):
         form.initial["reason"] = sent.data.get("reason", "")
         if sent.errors:
-            data = {**sent.data.dict(), **shown, "shown": json.dumps(shown["shown"])}
+            data = {**dict(sent.data.items()), **shown, "shown": json.dumps(shown["shown"])}
             form = OverrideForm(data, build=move.build)
     return {
         "override_form": form,
         "override_verb": verb % values,
+        "earliest": max((gate.ends_at for gate in judgement.failing if gate.ends_at), default=None),
         "may_override": request.user.has_perm(OVERRIDE),
         "who_may_override": roles_with(OVERRIDE)[0],
         "override_open": isinstance(sent, OverrideForm),

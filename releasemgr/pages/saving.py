@@ -36,8 +36,7 @@ def tried(form: forms.Form, act: Callable[[], T], now: datetime) -> tuple[T | No
 def with_seen(form: forms.Form, seen: int, name: str = "seen") -> forms.Form:
     """The same form, whose next answer is about what the page shows now (T7)."""
     if form.is_bound:
-        form.data = form.data.copy()
-        form.data[name] = str(seen)
+        form.data = {**dict(form.data.items()), name: str(seen)}
     else:
         form.initial[name] = seen
     return form

@@ -93,7 +93,7 @@ def _form(build: Build, preview: MovePreview, sent: WithdrawalForm | None) -> Wi
     now = {"seen": preview.fingerprint, "shown": shown_rows(preview), "last_change": last_seen(build)}
     if sent is None:
         return WithdrawalForm(initial=now, build=build)
-    data = {**sent.data.dict(), **now, "shown": json.dumps(now["shown"])}
+    data = {**dict(sent.data.items()), **now, "shown": json.dumps(now["shown"])}
     if sent.is_valid() or "preview" in data:
         kept = {name: data.get(name, "") for name in ("reason", "replacement")}
         return WithdrawalForm(initial=now | kept, build=build)
