@@ -10,7 +10,7 @@ from releasemgr.lib.passwords import made_up_password
 
 VIEW = [
     "builds.view_build", "builds.view_channel", "builds.view_promotion", "builds.view_problem",
-    "builds.view_acknowledgement", "builds.view_gateoverride",
+    "builds.view_acknowledgement", "builds.view_gateoverride", "history.view_change",
     "instances.view_customer", "instances.view_host", "instances.view_instance", "instances.view_targetchange",
     "instances.view_freeze", "instances.view_hold", "instances.view_sitewindow", "instances.view_tag",
     "upgrades.view_run", "upgrades.view_upgrade", "upgrades.view_runhalt", "upgrades.view_policy",
