@@ -256,7 +256,7 @@ def _soaks_into(
             continue
         judgement = judge(build, channel, channels, now, builds)
         if {gate.code for gate in judgement.failing} == {GateCode.SOAK} and judgement.when and judgement.when < before:
-            words = _("%(version)s has soaked, and becomes %(channel)s by itself in the night after")
+            words = _("%(version)s has soaked: the next night makes it %(channel)s")
             said = words % {"version": build.version, "channel": channel.channel}
             yield Event(judgement.when, "circle-arrow-up", Colour.RUN, said, reverse("build", args=[build.version]))
 
@@ -309,7 +309,18 @@ def opening_words(opening: Opening, zone: str) -> str:
     return f"{zone_words(opening.zone)} {hours(opening.span, zone)}" if opening.zone else _("Any time")
 
 
+def touch_words(touch: Touch, day: date, zone: str, now: datetime) -> str:
+    """In the list: all of it on the first day, its end on the last one, and which sites on those between."""
+    bar = touch.bar
+    if day == bar.first:
+        return bar_words(bar, zone, now)
+    if day == bar.last:
+        until = local_of(bar.span.ends_at, ZoneInfo(zone), now)
+        return _("%(scope)s, until %(until)s") % {"scope": bar.freeze.scope_words, "until": until}
+    return bar.freeze.scope_words
+
+
 def bar_words(bar: Bar, zone: str, now: datetime) -> str:
-    """For the tooltip and the list: which sites, from when until when."""
+    """Which sites, from when until when."""
     first, last = (local_of(moment, ZoneInfo(zone), now) for moment in (bar.span.starts_at, bar.span.ends_at))
     return _("%(scope)s, %(first)s – %(last)s") % {"scope": bar.freeze.scope_words, "first": first, "last": last}

@@ -1,5 +1,6 @@
 """The forms of a freeze: what a person chooses, and the freeze that it makes."""
 
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -173,12 +174,10 @@ class FreezeForm(forms.Form):
 
     def row(self) -> Freeze:
         """The freeze as it would be, not saved; one that is changed keeps its number."""
-        fixed: dict[str, Any] = {"origin": Origin.PAGE, "created_at": self.now}
-        if self.freeze:
-            fixed = {"pk": self.freeze.pk, "by": self.freeze.by, "origin": self.freeze.origin} | {
-                "created_at": self.freeze.created_at, "renewed_at": self.freeze.renewed_at,
-            }  # fmt: skip
-        return Freeze(**fixed, **self.values())
+        row = copy(self.freeze) if self.freeze else Freeze(origin=Origin.PAGE, created_at=self.now)
+        for name, value in self.values().items():
+            setattr(row, name, value)
+        return row
 
 
 def _pattern(found: dict[str, Any], first: datetime) -> Pattern:

@@ -22,7 +22,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg] # not subscriptab
     start = forms.TimeField(label=gettext_lazy("Nights start at"), widget=CLOCK)
     end = forms.TimeField(
         label=gettext_lazy("and end at"), widget=CLOCK,
-        help_text=gettext_lazy("Nothing begins from then on; what runs finishes. Earlier than the start: the next day."),
+        help_text=gettext_lazy("Nothing begins from then on; what runs finishes. Before the start: on the next day."),
     )  # fmt: skip
     windows = forms.CharField(
         label=gettext_lazy("Default windows"), required=False, max_length=2000,

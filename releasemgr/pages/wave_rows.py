@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from upgrades.choices import WaveChoice
 from upgrades.halting import Limits, most_allowed
 from upgrades.plan import Decision
 from upgrades.sentences import zone_words
@@ -35,11 +37,8 @@ def _row(wave: Wave, going: list[Decision], planned: PlannedNight) -> WaveRow:
     upgrades = sum(len(decision.legs) for decision in going)
     zones = {decision.site.windows[0].zone.key for decision in going if decision.site.windows}
     opens = opening_words(wave.opens_at, zones or {planned.timetable.zone.key})
-    return WaveRow(wave.number, who_words(wave.kind), len(going), opens, _halts(wave.kind, upgrades, planned.limits))
-
-
-def who_words(kind: WaveKind) -> str:
-    return {WaveKind.TEST: _("Test sites"), WaveKind.CANARY: _("Canaries"), WaveKind.REST: _("Live sites")}[kind]
+    who, halts = capfirst(WaveChoice(wave.kind).label), _halts(wave.kind, upgrades, planned.limits)
+    return WaveRow(wave.number, who, len(going), opens, halts)
 
 
 def opening_words(opens_at: datetime, zones: Iterable[str]) -> str:

@@ -1,12 +1,12 @@
 """The words of the calendar, for its templates."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from django import template
 
 from instances.windows import Span
 from releasemgr.pages import calendar_days
-from releasemgr.pages.calendar_days import Bar, Event, Opening
+from releasemgr.pages.calendar_days import Bar, Event, Opening, Touch
 
 register = template.Library()
 
@@ -19,6 +19,11 @@ def opening_words(opening: Opening, zone: str) -> str:
 @register.simple_tag
 def bar_words(bar: Bar, zone: str, now: datetime) -> str:
     return calendar_days.bar_words(bar, zone, now)
+
+
+@register.simple_tag
+def touch_words(touch: Touch, day: date, zone: str, now: datetime) -> str:
+    return calendar_days.touch_words(touch, day, zone, now)
 
 
 @register.simple_tag
