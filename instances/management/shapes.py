@@ -1,4 +1,4 @@
-"""What commands print of holds, freezes and windows with --json. docs/commands.md names the keys: they do not change."""
+"""What commands print of holds, freezes, windows with --json. docs/commands.md names the keys: they do not change."""
 
 from collections.abc import Iterable
 from typing import Any
