@@ -123,7 +123,7 @@ FIELDS: dict[str, Word] = {
 
 UNSAID = {
     "build.promoted": "channel", "build.demoted": "channel", "build.eligible": "channel",
-    "build.promotion_failed": "channel", "build.smoke_reported": "smoke", "window.changed": "windows",
+    "build.promotion_failed": "channel", "build.smoke_reported": "smoke", "window.changed": "window",
     "tags.changed": "tags", "host.key_approved": "host_key",
 }  # fmt: skip
 """The field that a kind is about: its label is left out."""

@@ -240,7 +240,7 @@ def _blockers(decisions: Sequence[Decision]) -> Iterator[Entry]:
             title=_("%(problem)s holds upgrades to %(version)s")
             % {"problem": problem_name(number), "version": version},
             text=said % {"title": title, "n": sites},
-            url=f"/problems/{number}/",
+            url=reverse("problem", args=[number]),
             button=_("Open problem"),
         )
 

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from builds.models import Problem
 from instances.choices import FreezeScope
 from instances.models import Freeze, Host
 from releasemgr.lib import words
@@ -135,7 +136,15 @@ def _freeze_bars(now: datetime) -> Iterable[Bar]:
 
 
 def _badges(decisions: list[Decision]) -> dict[str, Badge | None]:
-    return {"s": Badge(str(len(decisions))), "r": _runs_badge(decisions), "h": _hosts_badge()}
+    return {
+        "s": Badge(str(len(decisions))), "r": _runs_badge(decisions), "h": _hosts_badge(), "p": _problems_badge(),
+    }  # fmt: skip
+
+
+def _problems_badge() -> Badge | None:
+    """How many are open."""
+    number = Problem.objects.open().count()
+    return Badge(str(number), of=_("open")) if number else None
 
 
 def _runs_badge(decisions: list[Decision]) -> Badge | None:

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from builds.maturity import Move, automatic_promotions
+from builds.maturity import Move, automatic_promotions, problem_name
 from instances.models import Instance
 from instances.windows import Window
 from releasemgr.lib import clock, words
@@ -150,7 +150,7 @@ def _wave_note(
 
 
 def _going_row(decision: Decision, night: Night, *, may_hold: bool) -> SiteRow:
-    links = [RowLink(_("Skip"), hold_page(decision.site.slug, "?until=tonight"))] if may_hold else []
+    links = [RowLink(_("Skip"), f"{reverse('site', args=[decision.site.slug])}hold/?until=tonight")] if may_hold else []
     return SiteRow(
         slug=decision.site.slug,
         live=decision.site.live,
@@ -161,10 +161,6 @@ def _going_row(decision: Decision, night: Night, *, may_hold: bool) -> SiteRow:
         cells=(openings_words(decision.site.windows, night), decision.site.host),
         links=links,
     )
-
-
-def hold_page(slug: str, query: str = "") -> str:
-    return f"{reverse('site', args=[slug])}hold/{query}"
 
 
 def openings_words(windows: Sequence[Window], night: Night) -> str:
@@ -261,11 +257,17 @@ def _local_moment(moment: datetime, windows: Sequence[Window], now: datetime) ->
 
 def _ways_on(decision: Decision, runs: Mapping[int, int], user: User | AnonymousUser) -> list[RowLink]:
     site = decision.site
-    if decision.code is Code.ON_HOLD and user.has_perm(HOLD):
-        return [RowLink(_("End hold…"), hold_page(site.slug))]
+    deciding = decision.deciding
+    if deciding and decision.code is Code.ON_HOLD and user.has_perm(HOLD):
+        return [RowLink(_("End hold…"), f"{reverse('site', args=[site.slug])}holds/{deciding.values['number']}/end/")]
+    if deciding and decision.code is Code.FROZEN:
+        return [RowLink(_("Open freeze"), reverse("freeze", args=[deciding.values["number"]]), quiet=True)]
+    if deciding and decision.code is Code.BLOCKED_BY_PROBLEM:
+        name = problem_name(int(deciding.values["problem"]))
+        return [RowLink(_("Open %(name)s") % {"name": name}, reverse("problem", args=[deciding.values["problem"]]))]
     if decision.code is Code.NEEDS_A_PERSON and site.needs_a_person:
         return [RowLink(_("Unlock…"), f"{reverse('upgrade', args=[site.needs_a_person])}#decide")]
-    parked = decision.deciding.values["upgrade"] if decision.deciding and decision.code is Code.PARKED else 0
+    parked = deciding.values["upgrade"] if deciding and decision.code is Code.PARKED else 0
     if parked and user.has_perm(RETRY):
         return [RowLink(_("Retry…"), reverse("run-retry", args=[runs[int(parked)]], query={"site": site.slug}))]
     return []

@@ -190,7 +190,7 @@ def test_p8_what_is_skipped_is_grouped_by_reason_with_its_next_chance(
 ) -> None:
     make_build("2.0", maturity=Maturity.STABLE)
     held, parked = make_instance("held"), make_instance("parked")
-    open_hold(held, ends_at=NOW + timedelta(days=4), reason="Stocktaking", actor=COMMAND, now=NOW)
+    hold = open_hold(held, ends_at=NOW + timedelta(days=4), reason="Stocktaking", actor=COMMAND, now=NOW)
     upgrade = make_upgrade(instance=parked, build=make_build("3.0", maturity=Maturity.STABLE), **FAILED)
     client.force_login(support)
 
@@ -200,7 +200,7 @@ def test_p8_what_is_skipped_is_grouped_by_reason_with_its_next_chance(
         (group.title, row.slug, row.cells, [link.url for link in row.links]) for group in groups for row in group.rows
     ]
     assert rows == [
-        ("On hold", "held", ("28 Nov 01:00 UTC",), ["/sites/held/hold/"]),
+        ("On hold", "held", ("28 Nov 01:00 UTC",), [f"/sites/held/holds/{hold.pk}/end/"]),
         ("Waits for a decision", "parked", ("When someone retries",), []),
     ]
     client.force_login(release_manager)

@@ -11,8 +11,10 @@ from upgrades.choices import EndCode, Outcome, RunKind
 from upgrades.exceptions import UnknownRun, UnknownUpgrade
 from upgrades.halting import HaltCode, Limits, most_allowed
 from upgrades.models import Decision as Recorded
-from upgrades.models import Run, RunHalt, Upgrade, Wave
+from upgrades.models import Policy, Run, RunHalt, Schedule, Upgrade, Wave
+from upgrades.night import Night
 from upgrades.plan import GOING, Check, Code, Decision, Rule
+from upgrades.services.policy import POLICY_FIELDS
 from upgrades.waves import Wave as PlannedWave
 from upgrades.waves import WaveKind
 
@@ -204,3 +206,16 @@ def _status(one: dict[str, Any]) -> str:
 
 def _seconds(took: Any) -> str:
     return f"{took.total_seconds():.0f} s" if took is not None else ""
+
+
+def policy_shape(policy: Policy) -> dict[str, Any]:
+    return {name: getattr(policy, name) for name in POLICY_FIELDS}
+
+
+def schedule_shape(schedule: Schedule, night: Night) -> dict[str, Any]:
+    """`next_night` is the first one that has not started."""
+    return {
+        "start": f"{schedule.start:%H:%M}",
+        "end": f"{schedule.end:%H:%M}",
+        "next_night": {"date": night.date, "starts_at": night.starts_at, "ends_at": night.ends_at},
+    }
