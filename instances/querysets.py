@@ -50,6 +50,11 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
         """Sites whose version is unknown: never reported, or not a version (P3, P10)."""
         return self.filter(reported_key=None)
 
+    def running_between(self, first: str, before: str | None) -> InstanceQuerySet:
+        """Those whose version's key is at or past the first, and earlier than the other where there is one."""
+        found = self.filter(reported_key__gte=first)
+        return found.filter(reported_key__lt=before) if before else found
+
     def matching(self, text: str) -> InstanceQuerySet:
         """Each word must occur in the slug, the customer, the host or the URL."""
         found = self

@@ -1,6 +1,6 @@
 """Asks the plan (P1): about tonight, one site, and previews of changes not yet made."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -153,13 +153,17 @@ class MovePreview:
         return sum(effect.after.upgrades for effect in self.effects)
 
 
-def preview_move(build: Build, to: Maturity, night: Night, *, now: datetime, facts: Facts | None = None) -> MovePreview:
+def preview_move(
+    build: Build, to: Maturity, night: Night, *, now: datetime, facts: Facts | None = None,
+    accepted: Collection[int] = (),
+) -> MovePreview:  # fmt: skip
     """What that night would do if the build were there from now on. Changes nothing.
 
-    `facts` are those of the whole fleet that night, if the caller has them: then it asks nothing.
+    `facts` are those of the whole fleet that night, if the caller has them: then it asks nothing. `accepted` are the
+    numbers of the problems that moving it accepts, as an override does (R8).
     """
     facts = facts or facts_of_night(night)
-    moved = replace(facts.builds[build.pk], maturity=to, since=now, sent_back=to < build.stage)
+    moved = facts.builds[build.pk].moved(to, now).accepting(accepted)
     return _preview(facts, moved, to, night)
 
 
