@@ -6,7 +6,7 @@ from datetime import UTC
 
 from django.utils.translation import gettext as _
 
-from upgrades.plan import Decision
+from upgrades.plan import Code, Decision
 from upgrades.sentences import LOOKS, Look, decision_sentence, zone_words
 from upgrades.services.planning import Effect, MovePreview
 
@@ -67,6 +67,12 @@ class Row:
     @property
     def look_before(self) -> Look:
         return LOOKS[self.effect.before.code]
+
+    @property
+    def short(self) -> str:
+        """Until when and why it is left alone, else a word or two."""
+        after = self.effect.after
+        return decision_sentence(after) if after.code in (Code.ON_HOLD, Code.FROZEN) else str(self.look.label)
 
     @property
     def why(self) -> str:
