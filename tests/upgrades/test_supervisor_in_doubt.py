@@ -346,7 +346,7 @@ def test_a_round_with_nothing_new_asks_the_database_three_things_for_any_number_
             one._round()
     finally:
         one._leave()
-    assert len(asked) == 2, [query["sql"] for query in asked]
+    assert len(asked) == 3, [query["sql"] for query in asked]
 
 
 def test_the_error_of_a_step_that_printed_much_is_looked_for_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
