@@ -1,24 +1,24 @@
 """Withdrawing a build stops running upgrades to it before their switch step, not after it (R9)."""
 
-from datetime import timedelta
+import threading
 
 import pytest
 
-from builds.maturity import Maturity
 from builds.services import quarantine_build, withdraw_build
 from releasemgr.lib.actors import COMMAND
-from tests.factories import NOW, make_build, make_upgrade
+from tests.factories import NOW, make_build
 from tests.fakes import FakeHost, complete, hang, stop
-from tests.upgrades.supervising import due_upgrade, impatient, supervise, supervising, supervisor, until
+from tests.upgrades.supervising import due_upgrade, impatient, supervising, supervisor, until
 from upgrades import host_thread
-from upgrades.choices import EndCode, HaltChoice, Outcome, UpgradeState
+from upgrades.choices import EndCode, Outcome, UpgradeState
 from upgrades.exceptions import StopFailed, UpgradeChanged
-from upgrades.models import RunHalt, Upgrade
+from upgrades.models import Run, RunHalt, Upgrade
 from upgrades.sentences import advice, end_sentence, result_words
 from upgrades.services.exposure import exposure_of
 from upgrades.services.facts import facts_now
 from upgrades.services.retries import is_parking, let_retry
 from upgrades.services.runs import settle
+from upgrades.waves import WaveKind
 
 __all__ = ["impatient"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -116,23 +116,19 @@ def test_a_build_withdrawn_between_the_claim_and_the_start_on_the_host_begins_no
     """P9: sending its artefact may take long. Its turn comes again, and the plan refuses it."""
     fake = FakeHost()
     upgrade = due_upgrade(fake)
+    sending, sent = threading.Event(), threading.Event()
+
+    def slowly() -> None:
+        sending.set()
+        assert sent.wait(10)
+
+    fake.sending = slowly
     one = supervisor(fake)
-
-    def withdraw_meanwhile() -> None:
-        fake.sending = None
-        withdraw(upgrade)
-        until(lambda: bool(one._held[upgrade.instance.host_id].thread._to_stop))
-
-    def in_a_thread_of_the_host() -> None:
-        from django.db import connection
-
-        try:
-            withdraw_meanwhile()
-        finally:
-            connection.close()
-
-    fake.sending = in_a_thread_of_the_host
     with supervising(one):
+        assert sending.wait(10)
+        withdraw(upgrade)
+        until(lambda: upgrade.pk in one._held[upgrade.instance.host_id].thread._to_stop)
+        sent.set()
         until(has_ended)
     upgrade.refresh_from_db()
     assert (fake.begun, fake.stopped) == ([], [])
@@ -142,13 +138,37 @@ def test_a_build_withdrawn_between_the_claim_and_the_start_on_the_host_begins_no
 
 @pytest.mark.parametrize("outcome", [Outcome.ROLLED_BACK, Outcome.FAILED_CLEAN])
 def test_a_stopped_upgrade_is_nobody_s_failure(outcome: Outcome) -> None:
-    """P5, P11: it halts no run, parks no build, counts against no build, and cannot be tried again."""
-    upgrade = make_upgrade(outcome=outcome, end_code=EndCode.STOPPED)
+    """P5, P11: its canary halts no run, it parks and counts against no build, and cannot be tried again."""
+    upgrade = due_upgrade(FakeHost())
+    assert upgrade.wave
+    assert upgrade.wave.kind == WaveKind.CANARY
+    upgrade.move(UpgradeState.STARTING, now=NOW, started_at=NOW)
+    upgrade.end(outcome, EndCode.STOPPED, now=NOW, before="Switch", text="its build was withdrawn.")
     settle(NOW)
     assert not RunHalt.objects.exists()
+    assert Run.objects.get().ended_at
     assert not is_parking(upgrade)
     (site,) = facts_now([upgrade.instance], NOW).sites
     assert site.parked == {}
     with pytest.raises(UpgradeChanged):
         let_retry(upgrade, actor=COMMAND, now=NOW, note="Again.")
-    assert exposure_of(upgrade.build, NOW).failed == 0
+    assert exposure_of(upgrade.build, NOW).upgrades == 0
+
+
+def test_the_legs_after_one_that_was_stopped_are_not_started() -> None:
+    """T8."""
+    fake = FakeHost(script=hang)
+    first = due_upgrade(fake)
+    later = Upgrade.objects.create(
+        run=first.run, instance=first.instance, build=make_build("3.0"), from_version="2.0", recipe=first.recipe,
+        position=9, wave=first.wave, leg=2, created_at=NOW, opens_at=NOW,
+    )  # fmt: skip
+    with supervising(supervisor(fake)):
+        until(lambda: fake.begun != [])
+        withdraw(first)
+        until(lambda: fake.stopped != [])
+        finish_stopped(fake, first)
+        until(lambda: not Upgrade.objects.active().exists())
+    later.refresh_from_db()
+    assert (later.outcome, later.end_code) == (Outcome.NOT_STARTED, EndCode.PATH_ENDED)
+    assert fake.begun == [first.pk]
