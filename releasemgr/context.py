@@ -41,6 +41,7 @@ SECTIONS = (
     Section("b", _("Builds"), "package", ("builds/",)),
     Section("r", _("Nightly runs"), "moon", ("runs/", "upgrades/")),
     Section("h", _("Hosts"), "server", ("hosts/",)),
+    Section("a", _("Activity"), "history", ("activity/",)),
 )
 
 

@@ -4,7 +4,20 @@ from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 
 from releasemgr import views
-from releasemgr.pages import build, builds, hosts, overview, promotion, search, site, sites, upgrade_now, withdrawal
+from releasemgr.pages import (
+    activity,
+    build,
+    builds,
+    hosts,
+    overview,
+    promotion,
+    release_notes,
+    search,
+    site,
+    sites,
+    upgrade_now,
+    withdrawal,
+)
 
 handler403 = "releasemgr.views.not_allowed"
 
@@ -28,8 +41,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("hosts/<slug:name>/scan/", hosts.host_scan, name="host-scan"),
     path("", include("upgrades.urls")),
     path("", overview.overview, name="overview"),
+    path("activity/", activity.activity, name="activity"),
+    path("activity.csv", activity.activity_csv, name="activity-csv"),
+    path("activity.json", activity.activity_json, name="activity-json"),
     path("search/", search.search, name="search"),
     path("builds/", builds.build_list, name="builds"),
+    path("builds/changes/", release_notes.build_changes, name="build-changes"),
     path("builds/<str:version>/", build.build_detail, name="build"),
     path("builds/<str:version>/promote/<str:channel>/", promotion.promote, name="promote"),
     path("builds/<str:version>/withdraw/", withdrawal.withdraw, name="withdraw"),

@@ -28,6 +28,7 @@ from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import check, needs, person
 from releasemgr.pages.history import entries, history_rows
+from releasemgr.pages.release_notes import ReleaseNotes, release_notes
 from releasemgr.pages.target_choice import channel_options, pin_groups, preview_of
 from releasemgr.roles import roles_with
 from upgrades.night import Night
@@ -37,7 +38,7 @@ from upgrades.services.facts import facts_of_night
 from upgrades.services.planning import decisions_of, next_night
 
 TARGET = "instances.change_target"
-LAST_FEW, PER_PAGE, NEIGHBOURS = 8, 50, 8
+LAST_FEW, PER_PAGE, NEIGHBOURS, NOTES = 8, 50, 8, 5
 
 
 @needs("instances.view_instance")
@@ -178,6 +179,7 @@ def _context(request: HttpRequest, shown: Instance, now: datetime, form: TargetC
             "seen": last_seen(shown),
             "history": entries(history_rows(shown)[:LAST_FEW]),
             "neighbours": [(other, _row(decisions[other.pk])) for other in neighbours[:NEIGHBOURS]],
+            "changes": _changes(shown, decisions[shown.pk]),
             "hooks": _hooks(shown),
             "address": shown.url.partition("://")[2].rstrip("/"),
             "more_neighbours": len(neighbours) > NEIGHBOURS,
@@ -188,6 +190,13 @@ def _context(request: HttpRequest, shown: Instance, now: datetime, form: TargetC
         | _plan_context(shown, decisions[shown.pk])
         | _form_context(shown, facts, form, night)
     )
+
+
+def _changes(shown: Instance, decision: Decision) -> ReleaseNotes | None:
+    """From what it runs to what its target means; None where it is there, or nobody knows."""
+    if shown.reported_key is None or decision.to is None or decision.to.key == shown.reported_key:
+        return None
+    return release_notes(shown.reported_key, decision.to.key, limit=NOTES)
 
 
 def _plan_context(shown: Instance, decision: Decision) -> dict[str, Any]:

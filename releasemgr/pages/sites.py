@@ -1,6 +1,5 @@
 """Sites: saved views, filters, the table, the export; and a customer's sites."""
 
-import csv
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +19,7 @@ from instances.querysets import InstanceQuerySet
 from instances.sentences import target_words
 from releasemgr.lib import clock
 from releasemgr.lib.components import ViewLink
+from releasemgr.lib.exports import csv_lines
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
 from releasemgr.pages.site_filter import SiteFilter
@@ -106,7 +106,7 @@ def sites_csv(request: HttpRequest) -> HttpResponse:
     chosen = SiteFilter(request.GET, _rows(), tonight)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="sites.csv"'
-    csv.writer(response).writerows(_csv_rows(chosen.chosen, tonight))
+    response.writelines(csv_lines(_csv_rows(chosen.chosen, tonight)))
     return response
 
 
@@ -118,18 +118,10 @@ def _csv_rows(found: InstanceQuerySet, tonight: TonightPlan) -> Iterator[list[st
     for site in found:
         decision = tonight.decisions[site.pk]
         yield [
-            _cell(value)
-            for value in (
-                site.slug, site.get_kind_display(), site.customer.name, site.url, site.host.name,
-                target_words(site.target), decision.to.version if decision.to else "", site.reported_version,
-                site.reported_at.isoformat() if site.reported_at else "", decision_sentence(decision),
-            )
+            site.slug, site.get_kind_display(), site.customer.name, site.url, site.host.name,
+            target_words(site.target), decision.to.version if decision.to else "", site.reported_version,
+            site.reported_at.isoformat() if site.reported_at else "", decision_sentence(decision),
         ]  # fmt: skip
-
-
-def _cell(text: str) -> str:
-    """A spreadsheet must not take what a site reported for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 @needs("instances.view_customer")

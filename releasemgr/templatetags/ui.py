@@ -7,11 +7,13 @@ from typing import Any, Protocol
 
 from django import template
 from django.forms import BoundField
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from lucide.templatetags.lucide import lucide
 
+from builds.versions import key_of
 from releasemgr.lib import clock, words
 from releasemgr.lib.choices import Colour
 from releasemgr.lib.components import Part
@@ -119,6 +121,20 @@ def change(old: object, new: object) -> SafeString:
         icon("arrow-right"),
         _("to"),
         new or _("unknown"),
+    )
+
+
+@register.simple_tag
+def changes_link(old: object, new: object) -> SafeString:
+    """Leads to the release notes from one version to another. Nothing where there is no such way."""
+    before, after = (key_of(str(version or "")) for version in (old, new))
+    if before is None or after is None or before == after:
+        return SafeString("")
+    return format_html(
+        '<a class="small" href="{}">{}<span class="visually-hidden"> {}</span></a>',
+        reverse("build-changes", query={"from": str(old), "to": str(new)}),
+        _("Changes"),
+        _("from %(old)s to %(new)s") % {"old": old, "new": new},
     )
 
 

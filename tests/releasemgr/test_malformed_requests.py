@@ -39,6 +39,8 @@ def admin(client: Client, administrator: User) -> Client:
         (f"/runs/{MANY_DIGITS}/", 404),
         (f"/upgrades/{MANY_DIGITS}/", 404),
         (f"/sites/?page={MANY_DIGITS}&sort=nothing", 200),
+        (f"/activity/?page={MANY_DIGITS}&about={MANY_DIGITS}&q={MANY_DIGITS}", 200),
+        ("/activity/?since=0000-00-00", 422),
     ],
 )
 def test_an_address_that_nothing_can_be_read_from(admin: Client, address: str, answer: int) -> None:
@@ -52,11 +54,14 @@ def test_lines_that_a_log_does_not_have_are_none(admin: Client, query: str) -> N
     assert admin.get(f"/upgrades/{upgrade.pk}/log/?{query}").status_code == (400 if "line" in query else 200)
 
 
-@pytest.mark.parametrize("address", ["/", "/sites/", "/builds/", "/runs/", "/runs/tonight/", "/search/", "/account/"])
+@pytest.mark.parametrize(
+    "address",
+    ["/", "/sites/", "/builds/", "/runs/", "/runs/tonight/", "/search/", "/account/", "/activity/", "/activity.csv"],
+)
 def test_a_page_answers_whoever_asks_only_for_its_head(admin: Client, address: str) -> None:
     answer = admin.head(address)
 
-    assert (answer.status_code, answer.content) == (200, b"")
+    assert (answer.status_code, answer.getvalue()) == (200, b"")
 
 
 @pytest.mark.parametrize("sites", [NUL, MANY_DIGITS, "9" * 19, "٣", "1,", ",".join(["1"] * 100_000)])
