@@ -113,12 +113,15 @@ def preview_sentences(before: Decision, after: Decision) -> tuple[str, str]:
     if not (after.upgrades and after.to):
         words = _("nothing happens tonight, instead of an upgrade to %s.") if other else _("nothing happens tonight.")
         return words % other if other else words, decision_sentence(after)
-    versions = {"from": after.site.reported, "to": after.to.version, "other": other}
-    if other and other != after.to.version:
+    reached = after.legs[-1] if after.legs else after.to
+    versions = {"from": after.site.reported, "to": reached.version, "other": other}
+    if after.code is Code.DOWNGRADE:
+        words = _("tonight this site goes back from %(from)s to %(to)s.")
+    elif other and other != after.to.version:
         words = _("tonight this site upgrades from %(from)s to %(to)s, instead of to %(other)s.")
     else:
         words = _("tonight this site upgrades from %(from)s to %(to)s.")
-    return words % versions, _("Nothing happens before the night.")
+    return words % versions, _("Nothing happens before the night.") if len(after.path) < 2 else decision_sentence(after)
 
 
 def check_sentence(check: Check) -> str:

@@ -51,7 +51,7 @@ GROUPS = (
     Group("problems", gettext_lazy("Problems"), ("problem",)),
     Group("nights", gettext_lazy("Nights and upgrades"), ("run", "night", "nights", "wave", "upgrade")),
     Group("policy", gettext_lazy("Policy"), ("channel", "policy", "schedule")),
-    Group("fleet", gettext_lazy("Sites, customers and hosts"), ("site", "customer", "host", "tag")),
+    Group("fleet", gettext_lazy("Sites, customers and hosts"), ("site", "customer", "host", "tag", "tags")),
 )
 
 LOOKS: dict[str, Look] = {
@@ -89,6 +89,8 @@ LOOKS: dict[str, Look] = {
     "site.added": Look("plus", Colour.OK, gettext_lazy("Site added")),
     "site.changed": Look("pencil", Colour.IDLE, gettext_lazy("Site changed")),
     "site.deleted": Look("trash-2", Colour.BAD, gettext_lazy("Site deleted")),
+    "site.unparked": Look("rotate-ccw", Colour.RUN, gettext_lazy("May be tried again")),
+    "tags.changed": Look("tag", Colour.IDLE, gettext_lazy("Tags changed")),
     "tag.changed": Look("tag", Colour.IDLE, gettext_lazy("Tags changed")),
     "customer.added": Look("plus", Colour.OK, gettext_lazy("Customer added")),
     "customer.changed": Look("pencil", Colour.IDLE, gettext_lazy("Customer changed")),
@@ -115,8 +117,8 @@ FIELDS: dict[str, Word] = {
 
 UNSAID = {
     "build.promoted": "channel", "build.demoted": "channel", "build.eligible": "channel",
-    "build.promotion_failed": "channel", "build.smoke_reported": "smoke", "window.changed": "windows",
-    "tag.changed": "tags", "host.key_approved": "host_key",
+    "build.promotion_failed": "channel", "build.smoke_reported": "smoke", "window.changed": "window",
+    "tag.changed": "tags", "tags.changed": "tags", "host.key_approved": "host_key",
 }  # fmt: skip
 """The field that a kind is about: its label is left out."""
 
