@@ -42,10 +42,6 @@ class BuildQuerySet(models.QuerySet["Build"]):
     def for_list(self) -> BuildQuerySet:
         return self.select_related("withdrawn_by").newest_first()
 
-    def between(self, older_key: str, newer_key: str) -> BuildQuerySet:
-        """What comes with going from one version to a later one, newest first: without the first, with the last."""
-        return self.filter(version_key__gt=older_key, version_key__lte=newer_key).newest_first()
-
     def stepping_stones(self) -> BuildQuerySet:
         """What every site must pass through, in the order in which it does (T8)."""
         return self.filter(stepping_stone=True).order_by("version_key")

@@ -42,6 +42,7 @@ from instances.services.targets import (
     record_target,
     set_target,
     set_targets,
+    undo_targets,
 )
 from instances.services.windows import default_subject, read_windows, set_windows, windows_for, windows_of
 
@@ -93,6 +94,7 @@ __all__ = [
     "site_named",
     "sites_named",
     "tag_named",
+    "undo_targets",
     "windows_for",
     "windows_of",
 ]

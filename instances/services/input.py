@@ -8,19 +8,25 @@ from typing import Any
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import IntegrityError, models, transaction
 
-from instances.exceptions import InvalidInput
+from instances.exceptions import InvalidInput, UnknownSite
 from instances.models import LONGEST, Instance
 
 FAR = timedelta(days=5 * 366)
 
 
 def locked(instances: Iterable[Instance]) -> list[Instance]:
-    """The rows as they are now, locked until the transaction ends, always in the same order. One query."""
-    numbers = [instance.pk for instance in instances]
-    return list(
+    """The rows as they are now, locked until the transaction ends, always in the same order. One query.
+
+    Raises UnknownSite for what was deleted meanwhile.
+    """
+    numbers = {instance.pk: instance for instance in instances}
+    rows = list(
         Instance.objects.select_for_update(of=("self",)).select_related("target_build")
         .filter(pk__in=numbers).order_by("pk")
     )  # fmt: skip
+    if gone := sorted(str(numbers[pk]) for pk in numbers.keys() - {row.pk for row in rows}):
+        raise UnknownSite(f"No site is named {', '.join(gone)} any more.")
+    return rows
 
 
 def refuse(errors: Mapping[str, str]) -> None:

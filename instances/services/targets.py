@@ -28,6 +28,7 @@ from releasemgr.lib.history.models import Change
 from releasemgr.lib.history.services import change_of, record_all, refuse_unless_seen
 
 DEFAULT_CHANNEL = {Kind.LIVE: "release", Kind.TEST: "beta"}
+UNDONE = "Undone."
 HeadOf = Callable[[str], Build | None]
 
 
@@ -142,12 +143,39 @@ def set_targets(
         target = _as_it_is_now(target)
         head_of = cache(head_of_channel)
         acts = [act for row in rows if (act := _act(row, target, now, reason, downgrade, head_of))]
-        _check_all(acts)
+        _check_all(acts, {})
         changes = _carry_out(acts, actor, now)
     renewed = {row.pk: row for row in rows}
     for instance in instances:
         _renew(instance, renewed[instance.pk])
     return changes
+
+
+def undo_targets(
+    changes: Collection[TargetChange], *, actor: Actor, now: datetime, reason: str = UNDONE
+) -> list[TargetChange]:
+    """Gives sites back the target that they had before these changes, all of them or none (T9).
+
+    It is a change like any other: the actor owns a pin that comes back. Raises TargetsRefused, also where a target
+    was changed again, or where there was none before.
+    """
+    with transaction.atomic():
+        rows = {row.pk: row for row in locked(change.instance for change in changes)}
+        latest = (
+            TargetChange.objects.filter(instance__in=rows).order_by("instance_id", "-at", "-pk").distinct("instance_id")
+        )
+        undoable = {change.pk for change in latest}
+        head_of = cache(head_of_channel)
+        acts: list[_Act] = []
+        refusals: dict[str, TargetRefused] = {}
+        for change in changes:
+            site, before = rows[change.instance_id], change.before
+            if before is None or change.pk not in undoable:
+                refusals[site.slug] = TargetRefused(f"This change of the target of {site} cannot be undone any more.")
+            else:
+                acts += filter(None, [_act(site, _as_it_is_now(before), now, reason, False, head_of)])
+        _check_all(acts, refusals)
+        return _carry_out(acts, actor, now)
 
 
 @dataclass
@@ -178,8 +206,8 @@ def _act(
     return _Act(site, target, now, reason.strip(), downgrade, head_of)
 
 
-def _check_all(acts: list[_Act]) -> None:
-    refusals: dict[str, TargetRefused] = {}
+def _check_all(acts: list[_Act], refusals: dict[str, TargetRefused]) -> None:
+    """Raises TargetsRefused for these refusals and those of the acts."""
     for act in acts:
         try:
             act.check()

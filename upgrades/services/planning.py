@@ -156,7 +156,7 @@ def preview_move(build: Build, to: Maturity, night: Night, *, now: datetime, fac
     `facts` are those of the whole fleet that night, if the caller has them: then it asks nothing.
     """
     facts = facts or facts_of_night(night)
-    moved = replace(facts.builds[build.pk], maturity=to, since=now, sent_back=to < build.stage)
+    moved = facts.builds[build.pk].moved(to, now)
     return _preview(facts, moved, to, night)
 
 
