@@ -96,10 +96,9 @@ class TargetChoiceForm(forms.Form):
         if values["target"] != PIN:
             return Target(channel=values["target"])
         ends = PinEnd(values["ends"] or PinEnd.NEVER)
+        then = values["then"] or None if ends is not PinEnd.NEVER else None
         until = as_given(values["until"], before.until if before else None) if ends is PinEnd.ON_DATE else None
-        return Target(
-            build=values["build"], ends=ends, until=until, then=values["then"] or None if ends is not PinEnd.NEVER else None
-        )  # fmt: skip
+        return Target(build=values["build"], ends=ends, until=until, then=then)
 
 
 class TargetForm(TargetChoiceForm):
@@ -225,6 +224,14 @@ class SiteForm(forms.ModelForm, SeenForm):  # type: ignore[type-arg] # generic i
         help_text=gettext_lazy("One a line. None: the default windows."),
     )  # fmt: skip
 
+    url = forms.URLField(required=False, max_length=500, assume_scheme="https", label=gettext_lazy("URL"))
+    health_url = forms.URLField(
+        required=False, max_length=500, assume_scheme="http", label=gettext_lazy("Health page")
+    )  # fmt: skip
+    version_url = forms.URLField(
+        required=False, max_length=500, assume_scheme="http", label=gettext_lazy("Version page")
+    )  # fmt: skip
+
     class Meta:
         model = Instance
         fields = (
@@ -234,11 +241,12 @@ class SiteForm(forms.ModelForm, SeenForm):  # type: ignore[type-arg] # generic i
         )  # fmt: skip
         labels = {
             "slug": gettext_lazy("Name"), "kind": gettext_lazy("Kind"), "path": gettext_lazy("Path"),
-            "url": gettext_lazy("URL"), "notes": gettext_lazy("Notes"), "health_url": gettext_lazy("Health page"),
-            "health_timeout_s": gettext_lazy("Waits for health, in seconds"),
-            "version_url": gettext_lazy("Version page"), "version_command": gettext_lazy("Version"),
-            "backup_command": gettext_lazy("Backup"), "migrate_command": gettext_lazy("Migrate"),
-            "migrate_undo_command": gettext_lazy("Undo migrate"), "restart_command": gettext_lazy("Restart"),
+            "notes": gettext_lazy("Notes"), "health_timeout_s": gettext_lazy("Waits for health, in seconds"),
+            "version_command": gettext_lazy("Version command"),
+            "backup_command": gettext_lazy("Backup command"),
+            "migrate_command": gettext_lazy("Migrate command"),
+            "migrate_undo_command": gettext_lazy("Undo migrate command"),
+            "restart_command": gettext_lazy("Restart command"),
             "min_free_mb": gettext_lazy("Free disk needed, in MB"),
         }  # fmt: skip
         widgets = {

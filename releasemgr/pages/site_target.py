@@ -54,7 +54,7 @@ def _preview(request: HttpRequest, shown: Instance, now: datetime) -> HttpRespon
     if not wants_fragment(request):
         return site_page(request, shown, now, form=form)
     preview = preview_of(shown, form, night=next_night(now), now=now, may_go_back=request.user.has_perm(DOWNGRADE))
-    return render(request, "instances/_target_form.html#preview", {"preview": preview})
+    return render(request, "instances/_target_form.html#preview", {"preview": preview, "consent": preview.consent})
 
 
 def _refused(request: HttpRequest, shown: Instance, form: TargetForm, now: datetime) -> int:

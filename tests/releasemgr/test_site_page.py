@@ -223,8 +223,9 @@ def test_t7_a_save_over_someone_elses_change_is_refused_and_shows_theirs(
     answer = writer.post(TARGET, {"target": "release", "seen": "0"})
 
     theirs = Change.objects.get()
-    assert answer.status_code == 422
-    assert f"{release_manager.username} set it to beta: “Wants to test”." in text(answer)
+    assert answer.status_code == 409
+    assert f"{release_manager.username} changed acme-live meanwhile" in text(answer)
+    assert "Target changed: stable → beta. “Wants to test”" in text(answer)
     assert stored() == Target(channel="beta")
     assert f'name="seen" value="{theirs.pk}"' in text(answer)
     writer.post(TARGET, {"target": "release", "seen": str(theirs.pk)})
@@ -330,7 +331,7 @@ def test_the_page_needs_as_many_queries_for_many_neighbours_as_for_few(writer: C
             answer = writer.get(PAGE)
         counts.append(len(queries))
 
-    assert counts[0] == counts[1] <= 60  # about ten of them for the shell
+    assert counts[0] == counts[1] <= 65  # about ten of them for the shell
     assert len(answer.context["neighbours"]) == 8
     assert "All sites of this customer" in text(answer)
 
