@@ -262,13 +262,18 @@ class SiteForm(forms.ModelForm, SeenForm):  # type: ignore[type-arg] # generic i
 
     def __init__(self, *args: Any, recipes: Sequence[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.initial |= {"customer": self.instance.customer, "host": self.instance.host}
+        field = self.fields["recipe"]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - it is declared so
+        field.choices = [*recipes, *self._gone(recipes)]
+
+    def _gone(self, recipes: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The recipe that the site names and nobody finds any more."""
         now = self.instance.recipe
-        missing = (
-            []
-            if not self.instance.pk or now in dict(recipes)
-            else [(now, _("%(recipe)s, which is not there") % {"recipe": now})]
-        )
-        self.fields["recipe"].choices = [*recipes, *missing]  # type: ignore[attr-defined]
+        if not self.instance.pk or now in dict(recipes):
+            return []
+        return [(now, _("%(recipe)s, which is not there") % {"recipe": now})]
 
     def clean_slug(self) -> str:
         return no_page(self.cleaned_data["slug"])

@@ -56,6 +56,6 @@ def foreseen(form: SeenForm, foresee: Callable[[Given], Said]) -> Said | None:
         return None
     given = dict(form.cleaned_data if form.is_bound else form.initial)
     try:
-        return foresee(given | {"seen": None, "reason": given.get("reason") or "–"})
+        return foresee(given | {"seen": None, "reason": given.get("reason") or "…"})
     except InstanceError as refused:
         return Said(Colour.WARN, _("This cannot be saved."), "", str(refused))

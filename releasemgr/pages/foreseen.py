@@ -25,12 +25,16 @@ WAITING = (Code.ON_HOLD, Code.FROZEN, Code.OUTSIDE_WINDOW, Code.WINDOW_TOO_SHORT
 
 @dataclass(frozen=True)
 class Said:
-    """The effect of a form: `strong` is the sentence that matters, `more` what stands beside it."""
+    """The effect of a form: `strong` is the sentence that matters, `more` what stands beside it.
+
+    `on_hold`: a hold decides about the site then, and `more` says until when.
+    """
 
     colour: Colour
     opening: str
     strong: str = ""
     more: str = ""
+    on_hold: bool = False
 
 
 def foresee(
@@ -62,16 +66,18 @@ def effect_said(effect: Effect, chance: str) -> Said:
         return Said(
             Colour.IDLE, _("If saved:"), _("tonight stays as it is."),
             " ".join(filter(None, (decision_sentence(effect.after), chance))),
+            effect.after.code is Code.ON_HOLD,
         )  # fmt: skip
     strong, more = preview_sentences(effect.before, effect.after)
     colour = Colour.RUN if effect.after.upgrades else Colour.HOLD
-    return Said(colour, _("If saved:"), strong, " ".join(filter(None, (more, chance))))
+    held = effect.after.code is Code.ON_HOLD
+    return Said(colour, _("If saved:"), strong, " ".join(filter(None, (more, chance))), held)
 
 
 def chance_of(site: Instance, night: Night, now: datetime) -> str:
-    """When the site's turn comes, where it does not go that night; empty where it goes."""
+    """When the site's turn comes, where something that ends by itself keeps it that night; else empty."""
     decision = decide_sites([site], night)[site.pk]
-    return chance_words(decision, site, now) if not decision.upgrades else ""
+    return chance_words(decision, site, now) if decision.code in WAITING else ""
 
 
 def chance_words(decision: Decision, site: Instance, now: datetime) -> str:

@@ -123,7 +123,7 @@ def _leads_to(look: Check, decision: Decision, shown: Instance) -> tuple[str, st
     if "upgrade" in values:
         return link_to("upgrade", values["upgrade"]), _("Upgrade %(number)s") % {"number": values["upgrade"]}
     if look.rule is Rule.TARGET and look.code is None and decision.to:
-        return link_to("build", decision.to.version), decision.to.version
+        return link_to("build", decision.to.version), _("The build")
     return "", ""
 
 

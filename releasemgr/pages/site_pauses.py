@@ -48,7 +48,7 @@ class Asking:
 
     def foresee(self, given: Given) -> Said:
         said = foresee_site(lambda: self.act(given), self.site, self.night, self.now)
-        if self.ends_at is None:
+        if self.ends_at is None or said.on_hold:
             return said
         until = _("The hold ends on %(day)s.") % {"day": words.moment_in(self.ends_at(given), self.now)}
         return replace(said, more=f"{said.more} {until}")

@@ -19,7 +19,7 @@ from instances.pins import PinEnd
 from instances.sentences import end_words
 from instances.services import check_target, complete_target
 from releasemgr.lib.choices import Colour
-from releasemgr.pages.foreseen import chance_words
+from releasemgr.pages.foreseen import WAITING, chance_words
 from releasemgr.pages.found import link_to
 from releasemgr.pages.paths import Path, path_of
 from releasemgr.roles import roles_with
@@ -172,7 +172,7 @@ def preview_of(site: Instance, form: TargetChoiceForm, *, night: Night, now: dat
     if refusal := way_down_refusal(effect.after):
         return Preview(Colour.WARN, _("This cannot be saved."), "", refusal, consent=consent)
     strong, more = preview_sentences(effect.before, effect.after)
-    chance = "" if effect.after.upgrades else chance_words(effect.after, site, now)
+    chance = chance_words(effect.after, site, now) if effect.after.code in WAITING else ""
     return Preview(
         Colour.HOLD if target.build else Colour.RUN,
         _("If saved:"),
