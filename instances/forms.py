@@ -263,7 +263,7 @@ class SiteForm(forms.ModelForm, SeenForm):  # type: ignore[type-arg] # generic i
     def __init__(self, *args: Any, recipes: Sequence[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
-            self.initial |= {"customer": self.instance.customer, "host": self.instance.host}
+            self.initial.update(customer=self.instance.customer, host=self.instance.host)
         field = self.fields["recipe"]
         assert isinstance(field, forms.ChoiceField)  # noqa: S101 - it is declared so
         field.choices = [*recipes, *self._gone(recipes)]

@@ -26,7 +26,7 @@ def end_words(target: "Target", now: datetime) -> str:
         values = {"until": words.moment_in(target.until, now), "channel": target.then}
         return (_("until %(until)s, then follows %(channel)s") if target.then else _("until %(until)s")) % values
     if target.ends is PinEnd.CAUGHT_UP:
-        values = {"version": target.build, "channel": target.then}
+        values = {"version": str(target.build), "channel": target.then}
         return _("until %(channel)s is at %(version)s or later, then follows it") % values
     return _("until someone changes the target")
 

@@ -174,7 +174,7 @@ class ParkedNote:
 def parked_upgrade(decision: Decision) -> Upgrade | None:
     """What keeps the site parked, whatever else keeps it there too."""
     numbers = [check.values["upgrade"] for check in decision.checks if check.code is Code.PARKED]
-    return Upgrade.objects.select_related("build", "instance").get(pk=numbers[0]) if numbers else None
+    return Upgrade.objects.select_related("build", "instance").get(pk=int(numbers[0])) if numbers else None
 
 
 def _parked(decision: Decision) -> ParkedNote | None:
