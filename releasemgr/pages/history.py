@@ -1,7 +1,7 @@
 """What happened to a site: changes of its target, its other changes and its upgrades, merged, newest first."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -97,10 +97,14 @@ def _of_target(change: TargetChange, moment: datetime, now: datetime) -> Entry:
 
 def _of_change(change: Change, moment: datetime, now: datetime) -> Entry:
     look = look_of(change.kind)
-    found = [each for each in differences(change.kind, change.before, change.after, now) if each.label != "hold"]
-    return Entry(
-        moment, look.colour, look.icon, str(look.label), "", _said(change.who, change.reason), None, tuple(found)
-    )
+    before, after = (_without_numbers(values) for values in (change.before, change.after))
+    found = tuple(differences(change.kind, before, after, now))
+    return Entry(moment, look.colour, look.icon, str(look.label), "", _said(change.who, change.reason), None, found)
+
+
+def _without_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A hold's number is for machines."""
+    return {name: value for name, value in values.items() if name != "hold"}
 
 
 def _said(name: str, reason: str) -> str:
