@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from builds.sentences import stamp
 from releasemgr.lib.choices import Colour
+from releasemgr.lib.words import place_of
 from upgrades.choices import CONNECTION_TROUBLE, EXCUSED, EndCode, Outcome, RunState
 from upgrades.halting import HaltCode
 from upgrades.plan import Check, Code, Decision, NoWayDown, Rule
@@ -113,12 +114,15 @@ def preview_sentences(before: Decision, after: Decision) -> tuple[str, str]:
     if not (after.upgrades and after.to):
         words = _("nothing happens tonight, instead of an upgrade to %s.") if other else _("nothing happens tonight.")
         return words % other if other else words, decision_sentence(after)
-    versions = {"from": after.site.reported, "to": after.to.version, "other": other}
-    if other and other != after.to.version:
+    reached = after.legs[-1] if after.legs else after.to
+    versions = {"from": after.site.reported, "to": reached.version, "other": other}
+    if after.code is Code.DOWNGRADE:
+        words = _("tonight this site goes back from %(from)s to %(to)s.")
+    elif other and other != after.to.version:
         words = _("tonight this site upgrades from %(from)s to %(to)s, instead of to %(other)s.")
     else:
         words = _("tonight this site upgrades from %(from)s to %(to)s.")
-    return words % versions, _("Nothing happens before the night.")
+    return words % versions, _("Nothing happens before the night.") if len(after.path) < 2 else decision_sentence(after)
 
 
 def check_sentence(check: Check) -> str:
@@ -160,15 +164,10 @@ def _readable(values: Mapping[str, Any]) -> dict[str, Any]:
         readable["until"] = stamp(datetime.fromisoformat(until))
     if opens_at := values.get("opens_at"):
         local = datetime.fromisoformat(opens_at).astimezone(ZoneInfo(values["zone"]))
-        readable |= {"from": f"{local:%H:%M}", "zone": zone_words(values["zone"])}
+        readable |= {"from": f"{local:%H:%M}", "zone": place_of(values["zone"])}
     if "reason" in values:
         readable["because"] = f": “{values['reason']}”" if values["reason"] else ""
     return readable
-
-
-def zone_words(zone: str) -> str:
-    """“Dublin” for Europe/Dublin."""
-    return zone.rpartition("/")[2].replace("_", " ")
 
 
 def _target_words(values: Mapping[str, Any]) -> "dict[Code | None, Any]":

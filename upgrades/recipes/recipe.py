@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -85,6 +86,16 @@ def load_recipe(name: str, folders: Sequence[Path] = ()) -> Recipe:
             return _Reader(folder / name / FILE_NAME).recipe()
     looked_in = ", ".join(str(folder) for folder in [*folders, SHIPPED])
     raise RecipeInvalid(f"There is no recipe “{name}” in {looked_in}.")
+
+
+def known_recipes(folders: Sequence[Path] = ()) -> list[Recipe]:
+    """Every recipe that can be read, by name."""
+    files = [file for folder in [*folders, SHIPPED] for file in folder.glob(f"*/{FILE_NAME}")]
+    found = {}
+    for name in sorted({file.parent.name for file in files}):
+        with suppress(RecipeInvalid):
+            found[name] = load_recipe(name, folders)
+    return list(found.values())
 
 
 class _Reader:
