@@ -6,6 +6,7 @@ from datetime import UTC
 
 from django.utils.translation import gettext as _
 
+from releasemgr.lib.words import place_of
 from upgrades.plan import Code, Decision
 from upgrades.sentences import LOOKS, Look, decision_sentence
 from upgrades.services.planning import Effect, MovePreview
