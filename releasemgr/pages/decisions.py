@@ -321,7 +321,7 @@ def _withdrawn_entry(version: str, sites: Sequence[Instance]) -> Entry:
         sites=sites[:SITES_NAMED],
         more=max(0, len(sites) - SITES_NAMED),
         text=" ".join(filter(None, [pinned_by, _("Choose another target.")])),
-        url=sites[0].get_absolute_url() if len(sites) == 1 else f"{reverse('sites')}?view=pinned",
+        url=sites[0].get_absolute_url() if len(sites) == 1 else reverse("pins"),
         button=_("Open site") if len(sites) == 1 else _("Show pins"),
     )
 
@@ -354,7 +354,7 @@ def _ending_pins(now: datetime) -> Iterator[Entry]:
         sites=sites[:SITES_NAMED],
         more=max(0, len(sites) - SITES_NAMED),
         text=text,
-        url=first.get_absolute_url() if len(sites) == 1 else f"{reverse('sites')}?view=pinned",
+        url=first.get_absolute_url() if len(sites) == 1 else reverse("pins"),
         button=_("Open site") if len(sites) == 1 else _("Show pins"),
     )
 

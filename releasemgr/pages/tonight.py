@@ -19,6 +19,7 @@ from instances.windows import Window
 from releasemgr.lib import clock, words
 from releasemgr.lib.components import ViewLink
 from releasemgr.lib.permission import needs
+from releasemgr.lib.words import place_of
 from releasemgr.pages.tonight_plan import TonightPlan, plan_of_tonight
 from releasemgr.roles import roles_with
 from upgrades import run_words, sentences
@@ -26,7 +27,7 @@ from upgrades.halting import Limits
 from upgrades.models import Policy, Run, Upgrade
 from upgrades.night import Night
 from upgrades.plan import Code, Decision, Facts
-from upgrades.sentences import LOOKS, zone_words
+from upgrades.sentences import LOOKS
 from upgrades.services.planning import next_chances
 from upgrades.views.run_actions import HALT
 from upgrades.views.run_results import RETRY
@@ -150,7 +151,7 @@ def _wave_note(
 
 
 def _going_row(decision: Decision, night: Night, *, may_hold: bool) -> SiteRow:
-    links = [RowLink(_("Skip"), f"{reverse('site', args=[decision.site.slug])}hold/?until=tonight")] if may_hold else []
+    links = [RowLink(_("Skip…"), reverse("site-skip", args=[decision.site.slug]))] if may_hold else []
     return SiteRow(
         slug=decision.site.slug,
         live=decision.site.live,
@@ -177,7 +178,7 @@ def _opening(begins: datetime, ends: datetime, window: Window) -> str:
     values = {
         "begin": f"{begins.astimezone(window.zone):%H:%M}",
         "end": f"{ends.astimezone(window.zone):%H:%M}",
-        "zone": zone_words(window.zone.key),
+        "zone": place_of(window.zone.key),
     }
     return _("%(begin)s to %(end)s %(zone)s") % values
 
@@ -252,14 +253,14 @@ def _local_moment(moment: datetime, windows: Sequence[Window], now: datetime) ->
         return _("%(time)s UTC") % {"time": words.moment_of(moment, now)}
     local = moment.astimezone(windows[0].zone)
     day = words.day_of(local.replace(tzinfo=UTC), now)
-    return f"{day} {local:%H:%M} {zone_words(windows[0].zone.key)}"
+    return f"{day} {local:%H:%M} {place_of(windows[0].zone.key)}"
 
 
 def _ways_on(decision: Decision, runs: Mapping[int, int], user: User | AnonymousUser) -> list[RowLink]:
     site = decision.site
     deciding = decision.deciding
     if deciding and decision.code is Code.ON_HOLD and user.has_perm(HOLD):
-        return [RowLink(_("End hold…"), f"{reverse('site', args=[site.slug])}holds/{deciding.values['number']}/end/")]
+        return [RowLink(_("End hold…"), reverse("hold-end", args=[site.slug, deciding.values["number"]]))]
     if deciding and decision.code is Code.FROZEN:
         return [RowLink(_("Open freeze"), reverse("freeze", args=[deciding.values["number"]]), quiet=True)]
     if deciding and decision.code is Code.BLOCKED_BY_PROBLEM:
