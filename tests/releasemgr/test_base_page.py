@@ -79,6 +79,7 @@ def test_the_shell_shows_who_is_signed_in(account: Any) -> None:
         ("/runs/tonight/", ["Nightly runs"]),
         ("/upgrades/8847/", ["Nightly runs"]),
         ("/hosts/", ["Hosts"]),
+        ("/problems/118/", ["Problems"]),
         ("/activity/", ["Activity"]),
         ("/account/", []),
     ],
@@ -87,7 +88,7 @@ def test_the_navigation_marks_the_section_of_the_page(path: str, current: list[s
     entries = Shell(RequestFactory().get(path)).navigation
 
     assert [str(entry.label) for entry in entries] == [
-        "Overview", "Sites", "Builds", "Nightly runs", "Hosts", "Activity",
+        "Overview", "Sites", "Builds", "Nightly runs", "Hosts", "Problems", "Activity",
     ]  # fmt: skip
     assert [str(entry.label) for entry in entries if entry.current] == current
 
