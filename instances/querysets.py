@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 
 from builds.models import Build
 from instances.choices import Kind, PinEndChoice
@@ -96,6 +97,12 @@ class FreezeQuerySet(models.QuerySet["Freeze"]):
     def not_over(self, now: datetime) -> FreezeQuerySet:
         """Those that run, are to come or come again."""
         return self.filter(~Q(repeats="") | Q(ends_at__gt=now), ended_at=None)
+
+    def ended(self, now: datetime) -> FreezeQuerySet:
+        """Those that a person ended, and those that came once; newest end first."""
+        return self.filter(Q(ended_at__isnull=False) | Q(repeats="", ends_at__lte=now)).order_by(
+            Coalesce("ended_at", "ends_at").desc(), "-pk"
+        )
 
     def that_may_meet(self, after: datetime, before: datetime) -> FreezeQuerySet:
         """Those that can share a moment with the given span; one that comes again need not."""

@@ -40,12 +40,16 @@ SECTIONS = (
     Section("s", _("Sites"), "app-window", ("sites/", "customers/")),
     Section("b", _("Builds"), "package", ("builds/",)),
     Section("r", _("Nightly runs"), "moon", ("runs/", "upgrades/")),
+    Section("c", _("Calendar"), "calendar-days", ("calendar/", "freezes/")),
     Section("h", _("Hosts"), "server", ("hosts/",)),
     Section("p", _("Problems"), "bug", ("problems/",)),
     Section("a", _("Activity"), "history", ("activity/",)),
 )
 
-SETTINGS = (Section("", _("Promotion gates"), "sliders-horizontal", ("settings/gates/",)),)
+SETTINGS = (
+    Section("", _("Schedule and waves"), "calendar-cog", ("settings/schedule/",)),
+    Section("", _("Promotion gates"), "sliders-horizontal", ("settings/gates/",)),
+)
 """The entries below the heading Settings. No key leads there."""
 
 

@@ -10,10 +10,11 @@ from releasemgr.lib.passwords import made_up_password
 
 VIEW = [
     "builds.view_build", "builds.view_channel", "builds.view_promotion", "builds.view_problem",
-    "builds.view_acknowledgement", "builds.view_gateoverride", "history.view_change",
+    "builds.view_acknowledgement", "builds.view_gateoverride",
     "instances.view_customer", "instances.view_host", "instances.view_instance", "instances.view_targetchange",
     "instances.view_freeze", "instances.view_hold", "instances.view_sitewindow", "instances.view_tag",
     "upgrades.view_run", "upgrades.view_upgrade", "upgrades.view_runhalt", "upgrades.view_policy",
+    "history.view_change",
 ]  # fmt: skip
 SUPPORT = ["instances.change_target", "instances.hold_site", "builds.add_problem", "builds.change_problem"]
 RELEASES = [

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
 
 from builds.models import Build, Problem
-from instances.models import Customer, Host, Instance
+from instances.models import Customer, Freeze, Host, Instance
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Origin
 from releasemgr.lib.exports import csv_lines
@@ -45,6 +45,7 @@ ADDRESSES: dict[str, tuple[type[Model], str, str]] = {
     "host": (Host, "host", "name"),
     "build": (Build, "build", "version"),
     "problem": (Problem, "problem", "pk"),
+    "freeze": (Freeze, "freeze", "pk"),
 }
 """By the subject's type: where its page is, and which field the address takes."""
 

@@ -11,7 +11,7 @@ from instances.services import pauses_for, windows_for
 from instances.windows import Span
 from upgrades.choices import RunKind
 from upgrades.models import Run, Schedule, Upgrade
-from upgrades.night import Night
+from upgrades.night import Night, Timetable
 from upgrades.plan import Decision, Facts, Rule, SiteFacts, fingerprint, plan
 from upgrades.services.facts import ALWAYS_WAIVED, facts_now, facts_of_night
 from upgrades.turns import next_turn
@@ -19,9 +19,12 @@ from upgrades.turns import next_turn
 FORESEEN = timedelta(days=62)
 
 
-def next_night(now: datetime) -> Night:
-    """The first night that has not started, and was not run by hand ahead of its time."""
-    timetable = Schedule.objects.get().timetable
+def next_night(now: datetime, timetable: Timetable | None = None) -> Night:
+    """The first night that has not started, and was not run by hand ahead of its time.
+
+    By the schedule, or by another `timetable`.
+    """
+    timetable = timetable or Schedule.objects.get().timetable
     night = timetable.next(now)
     while Run.objects.filter(date=night.date).exists():
         night = timetable.next(night.starts_at)
