@@ -88,7 +88,7 @@ def test_the_navigation_marks_the_section_of_the_page(path: str, current: list[s
     entries = Shell(RequestFactory().get(path)).navigation
 
     assert [str(entry.label) for entry in entries] == [
-        "Overview", "Sites", "Builds", "Nightly runs", "Hosts", "Problems", "Activity",
+        "Overview", "Sites", "Builds", "Nightly runs", "Calendar", "Hosts", "Problems", "Activity",
     ]  # fmt: skip
     assert [str(entry.label) for entry in entries if entry.current] == current
 
