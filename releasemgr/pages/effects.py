@@ -6,8 +6,9 @@ from datetime import UTC
 
 from django.utils.translation import gettext as _
 
+from releasemgr.lib.words import place_of
 from upgrades.plan import Code, Decision
-from upgrades.sentences import LOOKS, Look, decision_sentence, zone_words
+from upgrades.sentences import LOOKS, Look, decision_sentence
 from upgrades.services.planning import Effect, MovePreview
 
 
@@ -53,7 +54,7 @@ class Row:
         if after.opens_at is None:
             return ""
         zone = after.site.windows[0].zone if after.site.windows else UTC
-        name = zone_words(after.site.windows[0].zone.key) if after.site.windows else "UTC"
+        name = place_of(after.site.windows[0].zone.key) if after.site.windows else "UTC"
         return f"{after.opens_at.astimezone(zone):%H:%M} {name}"
 
     @property
