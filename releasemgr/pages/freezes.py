@@ -112,7 +112,7 @@ def freeze_new(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and "preview" not in request.POST:
         check(request, ADD)
         return _add(request, now)
-    if request.method == "POST" or "scope" in request.GET:
+    if request.method == "POST" or "scope" in request.GET or wants_fragment(request):
         data = request.POST if request.method == "POST" else request.GET
         return _previewed(request, FreezeForm(data, now=now, preview=True), None)
     return _form_page(request, FreezeForm(now=now, initial=_suggested(request, now)), None)
@@ -235,7 +235,7 @@ def freeze_change(request: HttpRequest, number: int) -> HttpResponse:
     if request.method == "POST" and "preview" not in request.POST:
         check(request, CHANGE)
         return _change(request, shown, now)
-    if request.method == "POST" or "scope" in request.GET:
+    if request.method == "POST" or "scope" in request.GET or wants_fragment(request):
         data = request.POST if request.method == "POST" else request.GET
         return _previewed(request, FreezeForm(data, now=now, freeze=shown, preview=True), shown)
     form = FreezeForm(now=now, freeze=shown, initial=initial_of(shown) | {"seen": last_seen(shown)})
@@ -342,7 +342,7 @@ def freeze_end(request: HttpRequest, number: int) -> HttpResponse:
     if request.method == "POST" and "preview" not in request.POST:
         check(request, CHANGE)
         return _end(request, shown, now)
-    if request.method == "POST" or "when" in request.GET:
+    if request.method == "POST" or "when" in request.GET or wants_fragment(request):
         form = EndForm(request.POST or request.GET, freeze=shown)
         if wants_fragment(request):
             context = {"preview": _end_preview(form, shown, now)}
