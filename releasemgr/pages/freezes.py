@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -236,10 +236,18 @@ def freeze_change(request: HttpRequest, number: int) -> HttpResponse:
         check(request, CHANGE)
         return _change(request, shown, now)
     if request.method == "POST" or "scope" in request.GET or wants_fragment(request):
-        data = request.POST if request.method == "POST" else request.GET
-        return _previewed(request, FreezeForm(data, now=now, freeze=shown, preview=True), shown)
+        return _previewed(request, FreezeForm(_sent(request, shown), now=now, freeze=shown, preview=True), shown)
     form = FreezeForm(now=now, freeze=shown, initial=initial_of(shown) | {"seen": last_seen(shown)})
     return _form_page(request, form, shown)
+
+
+def _sent(request: HttpRequest, shown: Freeze) -> QueryDict:
+    """What the form holds; an address that fills it in shows the freeze as it is now."""
+    if request.method == "POST":
+        return request.POST
+    data = request.GET.copy()
+    data.setdefault("seen", str(last_seen(shown)))
+    return data
 
 
 def _change(request: HttpRequest, shown: Freeze, now: datetime) -> HttpResponse:
@@ -343,7 +351,7 @@ def freeze_end(request: HttpRequest, number: int) -> HttpResponse:
         check(request, CHANGE)
         return _end(request, shown, now)
     if request.method == "POST" or "when" in request.GET or wants_fragment(request):
-        form = EndForm(request.POST or request.GET, freeze=shown)
+        form = EndForm(_sent(request, shown), freeze=shown)
         if wants_fragment(request):
             context = {"preview": _end_preview(form, shown, now)}
             return render(request, "instances/freeze_end.html#preview", context)
