@@ -78,6 +78,7 @@ def test_the_shell_shows_who_is_signed_in(account: Any) -> None:
         ("/builds/", ["Builds"]),
         ("/runs/tonight/", ["Nightly runs"]),
         ("/upgrades/8847/", ["Nightly runs"]),
+        ("/freezes/7/", ["Calendar"]),
         ("/hosts/", ["Hosts"]),
         ("/problems/118/", ["Problems"]),
         ("/activity/", ["Activity"]),
