@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 
 from builds.models import Build
 from instances.choices import Kind, PinEndChoice
@@ -58,6 +59,11 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
         """Sites whose version is unknown: never reported, or not a version (P3, P10)."""
         return self.filter(reported_key=None)
 
+    def running_between(self, first: str, before: str | None) -> InstanceQuerySet:
+        """Those whose version's key is at or past the first, and earlier than the other where there is one."""
+        found = self.filter(reported_key__gte=first)
+        return found.filter(reported_key__lt=before) if before else found
+
     def matching(self, text: str) -> InstanceQuerySet:
         """Each word must occur in the slug, the customer, the host or the URL."""
         found = self
@@ -100,6 +106,12 @@ class FreezeQuerySet(models.QuerySet["Freeze"]):
     def not_over(self, now: datetime) -> FreezeQuerySet:
         """Those that run, are to come or come again."""
         return self.filter(~Q(repeats="") | Q(ends_at__gt=now), ended_at=None)
+
+    def ended(self, now: datetime) -> FreezeQuerySet:
+        """Those that a person ended, and those that came once; newest end first."""
+        return self.filter(Q(ended_at__isnull=False) | Q(repeats="", ends_at__lte=now)).order_by(
+            Coalesce("ended_at", "ends_at").desc(), "-pk"
+        )
 
     def that_may_meet(self, after: datetime, before: datetime) -> FreezeQuerySet:
         """Those that can share a moment with the given span; one that comes again need not."""

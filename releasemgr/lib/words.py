@@ -1,6 +1,6 @@
 """Times, durations and sizes in words, as every page, command and message writes them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
@@ -22,12 +22,17 @@ def moment_of(moment: datetime, now: datetime) -> str:
     return f"{day_of(moment, now)} {moment.astimezone(UTC):%H:%M}"
 
 
+def local_of(moment: datetime, zone: tzinfo, now: datetime) -> str:
+    """“Mon 30 Nov 18:00” on the clock of a zone, with the year when it is not this one. The zone stands beside it."""
+    local = moment.astimezone(zone)
+    shape = "D j M H:i" if local.year == now.astimezone(zone).year else "D j M Y H:i"
+    return date_format(local.replace(tzinfo=None), shape, use_l10n=False)
+
+
 def moment_in(moment: datetime, now: datetime, zone: str = "") -> str:
     """“Tue 24 Nov 01:00 in Dublin”: by the clock on the wall of a zone, or of the installation's."""
     zone = zone or timezone.get_default_timezone_name()
-    local = moment.astimezone(ZoneInfo(zone))
-    shape = "D j M H:i" if local.year == now.astimezone(ZoneInfo(zone)).year else "D j M Y H:i"
-    values = {"moment": date_format(local, shape, use_l10n=False), "place": place_of(zone)}
+    values = {"moment": local_of(moment, ZoneInfo(zone), now), "place": place_of(zone)}
     return (_("%(moment)s UTC") if zone == "UTC" else _("%(moment)s in %(place)s")) % values
 
 

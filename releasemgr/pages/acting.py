@@ -45,7 +45,7 @@ def carried_out(form: SeenForm, act: Act, now: datetime) -> int:
         form.add_error(None, str(refused))
         return INVALID
     except ChangedMeanwhile as refused:
-        form.add_error(None, meanwhile_words(refused.theirs, now))
+        form.add_error(None, meanwhile_words(refused, now))
         return CONFLICT
     return SAVED
 

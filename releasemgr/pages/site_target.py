@@ -74,7 +74,7 @@ def _refused(request: HttpRequest, shown: Instance, form: TargetForm, now: datet
             reason=form.cleaned_data["reason"], seen=form.cleaned_data["seen"],
         )  # fmt: skip
     except ChangedMeanwhile as refused:
-        form.add_error(None, meanwhile_words(refused.theirs, now))
+        form.add_error(None, meanwhile_words(refused, now))
         return CONFLICT
     except TargetRefused as refused:
         form.add_error(refused.field if refused.field in form.fields else None, str(refused))

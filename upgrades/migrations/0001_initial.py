@@ -238,7 +238,7 @@ class Migration(migrations.Migration):
                 ('halt_minimum', models.PositiveSmallIntegerField(default=2, validators=[django.core.validators.MinValueValidator(1)], verbose_name='and at least, failed upgrades')),
                 ('halt_canaries', models.PositiveSmallIntegerField(default=1, validators=[django.core.validators.MinValueValidator(1)], verbose_name='failed canaries that halt')),
                 ('halt_same', models.PositiveSmallIntegerField(default=3, validators=[django.core.validators.MinValueValidator(2)], verbose_name='equal failures that halt')),
-                ('hold_on_blockers', models.BooleanField(default=True, help_text='Until somebody acknowledges the problem for that build (R7).', verbose_name='hold upgrades to builds with an open blocker')),
+                ('hold_on_blockers', models.BooleanField(default=True, help_text='Until somebody acknowledges the problem for that build.', verbose_name='hold upgrades to builds with an open blocker')),
                 ('nights_off_since', models.DateTimeField(blank=True, null=True)),
                 ('nights_off_reason', models.TextField(blank=True)),
                 ('nights_off_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),

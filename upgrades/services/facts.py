@@ -103,7 +103,7 @@ class _Around:
             pauses=pauses_for(chosen, after, before),
             windows=windows_for(chosen),
             medians=_medians(after),
-            canaries=_tagged(policy.canary_tag),
+            canaries=canaries(policy.canary_tag),
             recipes=_recipes(),
         )
 
@@ -186,7 +186,8 @@ def _medians(now: datetime) -> dict[int, timedelta]:
     return dict(succeeded.values_list("instance_id").annotate(median=took))
 
 
-def _tagged(tag: str) -> frozenset[int]:
+def canaries(tag: str) -> frozenset[int]:
+    """The ids of the sites with that tag."""
     return frozenset(Instance.objects.filter(tags__name=tag).values_list("pk", flat=True)) if tag else frozenset()
 
 

@@ -1,6 +1,6 @@
 """Asks the plan (P1): about tonight, one site, and previews of changes not yet made."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from instances.services import pauses_for, windows_for
 from instances.windows import Span
 from upgrades.choices import RunKind
 from upgrades.models import Run, Schedule, Upgrade
-from upgrades.night import Night
+from upgrades.night import Night, Timetable
 from upgrades.plan import Decision, Facts, Rule, SiteFacts, fingerprint, plan
 from upgrades.services.facts import ALWAYS_WAIVED, facts_now, facts_of_night
 from upgrades.turns import next_turn
@@ -19,9 +19,12 @@ from upgrades.turns import next_turn
 FORESEEN = timedelta(days=62)
 
 
-def next_night(now: datetime) -> Night:
-    """The first night that has not started, and was not run by hand ahead of its time."""
-    timetable = Schedule.objects.get().timetable
+def next_night(now: datetime, timetable: Timetable | None = None) -> Night:
+    """The first night that has not started, and was not run by hand ahead of its time.
+
+    By the schedule, or by another `timetable`.
+    """
+    timetable = timetable or Schedule.objects.get().timetable
     night = timetable.next(now)
     while Run.objects.filter(date=night.date).exists():
         night = timetable.next(night.starts_at)
@@ -150,13 +153,17 @@ class MovePreview:
         return sum(effect.after.upgrades for effect in self.effects)
 
 
-def preview_move(build: Build, to: Maturity, night: Night, *, now: datetime, facts: Facts | None = None) -> MovePreview:
+def preview_move(
+    build: Build, to: Maturity, night: Night, *, now: datetime, facts: Facts | None = None,
+    accepted: Collection[int] = (),
+) -> MovePreview:  # fmt: skip
     """What that night would do if the build were there from now on. Changes nothing.
 
-    `facts` are those of the whole fleet that night, if the caller has them: then it asks nothing.
+    `facts` are those of the whole fleet that night, if the caller has them: then it asks nothing. `accepted` are the
+    numbers of the problems that moving it accepts, as an override does (R8).
     """
     facts = facts or facts_of_night(night)
-    moved = facts.builds[build.pk].moved(to, now)
+    moved = facts.builds[build.pk].moved(to, now).accepting(accepted)
     return _preview(facts, moved, to, night)
 
 
