@@ -39,6 +39,8 @@ class Phase(StrEnum):
 
 
 FORWARD = [Phase.CHECK, Phase.PREPARE, Phase.CHANGE, Phase.VERIFY, Phase.FINISH]
+UNTIL_CHANGED = (Phase.CHECK, Phase.PREPARE, Phase.CHANGE)
+KEYS = {"title", "version", "way_down", "usual_minutes", "point_of_no_return", "steps", "way_back"}
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Recipe:
     """Whether its steps also lead to an older version, when DIRECTION is down (T4)."""
     usually: timedelta | None = None
     """How long an upgrade takes where the site's past does not tell (P6)."""
+    point_of_no_return: str | None = None
+    """The last step before which an upgrade can still be stopped (R9); None: before every one."""
 
     @property
     def version_program(self) -> bytes:
@@ -103,7 +107,7 @@ class _Reader:
 
     def recipe(self) -> Recipe:
         table = self._table()
-        self._only_keys(table, {"title", "version", "way_down", "usual_minutes", "steps", "way_back"}, "")
+        self._only_keys(table, KEYS, "")
         steps = tuple(self._steps(table))
         recipe = Recipe(
             name=self.path.parent.name,
@@ -114,6 +118,7 @@ class _Reader:
             scripts=self.scripts,
             way_down=self._flag(table, "way_down"),
             usually=self._minutes(table, "usual_minutes"),
+            point_of_no_return=self._point_of_no_return(table, steps),
         )
         self._names_differ(recipe)
         self._phases_are_in_order(recipe)
@@ -217,6 +222,18 @@ class _Reader:
         if type(value) is not int or not 1 <= value <= LONGEST_STEP // 60:
             raise self._wrong(key, f"whole minutes from 1 to {LONGEST_STEP // 60}")
         return timedelta(minutes=value)
+
+    def _point_of_no_return(self, table: Mapping[str, object], steps: Sequence[Step]) -> str | None:
+        """Where none is named, the first step that changes what runs."""
+        if "point_of_no_return" not in table:
+            return next((step.name for step in steps if step.phase not in (Phase.CHECK, Phase.PREPARE)), None)
+        name = self._text(table, "point_of_no_return", "")
+        named = next((step for step in steps if step.name == name), None)
+        if named is None:
+            raise self._wrong("point_of_no_return", f"there is no step “{name}”")
+        if named.phase not in UNTIL_CHANGED:
+            raise self._wrong("point_of_no_return", f"“{name}” ({named.phase}) comes after what is changed")
+        return name
 
     def _names_differ(self, recipe: Recipe) -> None:
         counts = Counter(step.name for step in [*recipe.steps, *recipe.way_back])
