@@ -14,7 +14,7 @@ from instances.choices import Kind
 from releasemgr.lib.choices import Colour
 from releasemgr.templatetags import ui
 from upgrades import run_words, sentences
-from upgrades.choices import BEGUN, BROKE, FAILED, GOOD, UNTOUCHED, EndCode, HaltEnd, Outcome, UpgradeState
+from upgrades.choices import BEGUN, BROKE, EXCUSED, FAILED, GOOD, UNTOUCHED, EndCode, HaltEnd, Outcome, UpgradeState
 from upgrades.halting import Limits, WaveSoFar, most_allowed
 from upgrades.models import Decision, Policy, Run, RunHalt, Upgrade, Wave
 from upgrades.plan import Code, Rule
@@ -128,7 +128,7 @@ def _wave_note(wave: Wave, upgrades: Sequence[Upgrade], halts: Sequence[RunHalt]
         return _("from %(time)s, not started") % {"time": run_words.clock_time(wave.opens_at)}
     so_far = WaveSoFar(
         wave.number, WaveKind(wave.kind), wave.planned,
-        failed=sum(one.outcome in BROKE for one in upgrades),
+        failed=sum(one.outcome in BROKE and one.end_code not in EXCUSED for one in upgrades),
         unreachable=sum(one.end_code == EndCode.UNREACHABLE for one in upgrades),
     )  # fmt: skip
     said = [_wave_times(wave, upgrades, begun), run_words.wave_result(so_far, _limit(wave, halts, limits))]
