@@ -4,7 +4,7 @@ from django.db import models
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from builds.maturity import CHANNELS, Maturity
+from builds.maturity import CHANNELS, GateCode, Maturity, Severity
 from releasemgr.lib.choices import Colour, StateChoices
 
 
@@ -49,6 +49,29 @@ SMOKE_WORDS = {
     Smoke.FAILED: _("Smoke tests failed"),
     Smoke.VOID: _("Smoke tests void"),
 }
+
+
+class SeverityChoice(StateChoices):
+    """How bad a known problem is (R7)."""
+
+    BLOCKER = Severity.BLOCKER.value, Colour.BAD, "bug", _("blocker")
+    MINOR = Severity.MINOR.value, Colour.WARN, "triangle-alert", _("minor")
+
+
+class ProblemState(StateChoices):
+    """Where a known problem stands. One that is fixed still affects the builds before its fix (R7)."""
+
+    OPEN = "open", Colour.BAD, "bug", _("Open")
+    FIXED = "fixed", Colour.OK, "circle-check", _("Fixed")
+    DISMISSED = "dismissed", Colour.IDLE, "circle-minus", _("Dismissed")
+
+
+class GateChoice(models.TextChoices):
+    """The gates that can be overridden (R8)."""
+
+    SOAK = GateCode.SOAK.value, _("soak time")
+    NO_BLOCKERS = GateCode.NO_BLOCKERS.value, _("no open blocker")
+    ACKNOWLEDGED = GateCode.ACKNOWLEDGED.value, _("problems acknowledged")
 
 
 DEFAULT_SOAK_DAYS = {channel.channel: 14 if channel is Maturity.STABLE else 0 for channel in CHANNELS}

@@ -31,6 +31,10 @@ class UnknownBuild(BuildError):
     """No build has this version."""
 
 
+class UnknownProblem(BuildError):
+    """No problem has this number."""
+
+
 class ReasonMissing(BuildError):
     """Demoting and withdrawing need a reason (R5, R9)."""
 
@@ -45,3 +49,31 @@ class PromotionRefused(BuildError):
 
 class BuildChanged(BuildError):
     """Someone else changed the build in between; nothing was done."""
+
+
+class FieldRefused(BuildError):
+    """One field of what was sent is refused; `field` names it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class ProblemRefused(FieldRefused):
+    """A problem cannot be like that, or not be closed like that (R7)."""
+
+
+class PolicyRefused(FieldRefused):
+    """A channel cannot have this policy (R6)."""
+
+
+class SteppingStoneRefused(BuildError):
+    """This build cannot be one that every site must pass through (T8)."""
+
+
+class ReplacementMissing(BuildError):
+    """A stepping stone is withdrawn without saying what takes its place, or that nothing does (T8)."""
+
+
+class ArchiveRefused(BuildError):
+    """Something needs this build still (R9)."""

@@ -1,12 +1,14 @@
 """The words for the judgement of a promotion (R11)."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from builds.maturity import Gate, GateCode, Judgement
+from builds.choices import SeverityChoice
+from builds.maturity import Gate, GateCode, Judgement, ProblemFacts
 
 
 def gate_title(gate: Gate) -> str:
@@ -21,6 +23,9 @@ def gate_title(gate: Gate) -> str:
         GateCode.SMOKE: _("Smoke tests passed"),
         GateCode.NOT_WITHDRAWN: _("Not withdrawn"),
         GateCode.NOT_QUARANTINED: _("Artefact unchanged"),
+        GateCode.NOT_ARCHIVED: _("Not archived"),
+        GateCode.NO_BLOCKERS: _("No open blocker"),
+        GateCode.ACKNOWLEDGED: _("Known problems acknowledged"),
     }[gate.code]
 
 
@@ -29,6 +34,8 @@ def gate_detail(gate: Gate, judgement: Judgement) -> str:
     version = judgement.build.version
     if gate.code is GateCode.SOAK:
         return _soak_detail(gate, version)
+    if gate.problems:
+        return _problems_detail(gate, version)
     if gate.passed:
         return ""
     return {
@@ -37,7 +44,35 @@ def gate_detail(gate: Gate, judgement: Judgement) -> str:
         GateCode.NOT_QUARANTINED: _(
             "The artefact of %(version)s no longer matches its checksum. Register a new build."
         ),
+        GateCode.NOT_ARCHIVED: _("%(version)s is archived. Register its artefact again first."),
     }[gate.code] % {"version": version}
+
+
+def _problems_detail(gate: Gate, version: str) -> str:
+    """Names each problem by its number, those that fail the gate alone where some do."""
+    if gate.passed:
+        return problems_of(gate.problems)
+    values = {"version": version, "problems": problems_of(gate.in_the_way)}
+    if gate.code is GateCode.ACKNOWLEDGED:
+        return _("Acknowledge for %(version)s: %(problems)s.") % values
+    return _("Open on %(version)s: %(problems)s.") % values
+
+
+def problems_of(problems: Iterable[ProblemFacts]) -> str:
+    """“P-118 Loses attachments (blocker), P-119 Typing error (minor)”."""
+    return ", ".join(problem_text(problem) for problem in problems)
+
+
+def problem_text(problem: ProblemFacts) -> str:
+    values = {"name": problem.name, "title": problem.title, "severity": SeverityChoice(problem.severity).label}
+    return (_("%(name)s %(title)s (%(severity)s)") if problem.title else _("%(name)s (%(severity)s)")) % values
+
+
+def override_text(gate: Gate, judgement: Judgement, problem: ProblemFacts | None) -> str:
+    """What a gate that a person promoted through said then (R8)."""
+    if problem:
+        return f"{gate_title(gate)}: {problem_text(problem)}"
+    return f"{gate_title(gate)}: {gate_detail(gate, judgement)}"
 
 
 def _soak_detail(gate: Gate, version: str) -> str:
@@ -54,9 +89,9 @@ def _soak_detail(gate: Gate, version: str) -> str:
     return _("Since %(since)s, complete on %(end)s.") % values
 
 
-def refusal(judgement: Judgement) -> str:
-    """What a promotion that is not allowed is told: the first failing gate, and when it will pass."""
-    gate = judgement.failing[0]
+def refusal(judgement: Judgement, gate: Gate | None = None) -> str:
+    """What a promotion that is not allowed is told: this gate or the first that fails, and when it will pass."""
+    gate = gate or judgement.failing[0]
     return _("%(version)s cannot enter %(channel)s. %(reason)s") % {
         "version": judgement.build.version,
         "channel": judgement.to.channel,

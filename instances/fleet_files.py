@@ -19,7 +19,7 @@ HOST_KEYS = ("name", "address", "port", "user", "host_key", "max_parallel")
 SITE_KEYS = (
     "slug", "customer", "host", "kind", "path", "url", "recipe", "target", "health_url", "health_timeout_s",
     "version_url", "version_command", "backup_command", "migrate_command", "migrate_undo_command", "restart_command",
-    "min_free_mb",
+    "min_free_mb", "tags", "window",
 )  # fmt: skip
 KEYS = {"customers": CUSTOMER_KEYS, "hosts": HOST_KEYS, "sites": SITE_KEYS}
 NEEDED = {"customers": ("slug",), "hosts": ("name",), "sites": ("slug", "customer", "host", "kind", "path")}

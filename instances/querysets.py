@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 
 from builds.models import Build
-from instances.choices import Kind
+from instances.choices import Kind, PinEndChoice
 
 if TYPE_CHECKING:
-    from instances.models import Host, Instance  # noqa: F401 - named in a base class, which ruff reads as text
+    from instances.models import Freeze, Hold, Host, Instance  # noqa: F401 - named in a base class, which ruff reads as text
 
 
 class InstanceQuerySet(models.QuerySet["Instance"]):
@@ -36,9 +38,22 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
     def pinned(self) -> InstanceQuerySet:
         return self.exclude(target_build=None)
 
+    def pins_that_end(self) -> InstanceQuerySet:
+        """Those whose pin ends on a date, or when its channel catches up (T2)."""
+        return self.pinned().exclude(pin_ends=PinEndChoice.NEVER)
+
+    def pins_ending(self, after: datetime, before: datetime) -> InstanceQuerySet:
+        """Those whose pin ends on a date between these two, the next one first."""
+        return self.filter(pin_until__gt=after, pin_until__lte=before).order_by("pin_until", "slug")
+
     def never_reported(self) -> InstanceQuerySet:
         """Sites whose version is unknown: never reported, or not a version (P3, P10)."""
         return self.filter(reported_key=None)
+
+    def running_between(self, first: str, before: str | None) -> InstanceQuerySet:
+        """Those whose version's key is at or past the first, and earlier than the other where there is one."""
+        found = self.filter(reported_key__gte=first)
+        return found.filter(reported_key__lt=before) if before else found
 
     def matching(self, text: str) -> InstanceQuerySet:
         """Each word must occur in the slug, the customer, the host or the URL."""
@@ -62,3 +77,35 @@ class HostQuerySet(models.QuerySet["Host"]):
     def asking_for_a_person(self) -> HostQuerySet:
         """Those that do not answer, and those that offer a key which nobody has approved (U6)."""
         return self.filter(Q(failing_since__isnull=False) | ~Q(offered_key=""))
+
+
+class HoldQuerySet(models.QuerySet["Hold"]):
+    def not_over(self, now: datetime) -> HoldQuerySet:
+        """Those that run or are to come."""
+        return self.filter(ended_at=None, ends_at__gt=now)
+
+    def meeting(self, after: datetime, before: datetime) -> HoldQuerySet:
+        """Those that share a moment with the given span."""
+        return self.filter(Q(ended_at=None) | Q(ended_at__gt=after), starts_at__lt=before, ends_at__gt=after)
+
+
+class FreezeQuerySet(models.QuerySet["Freeze"]):
+    def for_list(self) -> FreezeQuerySet:
+        """With all that a row, or a pause, says."""
+        return self.select_related("customer", "tag", "by")
+
+    def not_over(self, now: datetime) -> FreezeQuerySet:
+        """Those that run, are to come or come again."""
+        return self.filter(~Q(repeats="") | Q(ends_at__gt=now), ended_at=None)
+
+    def ended(self, now: datetime) -> FreezeQuerySet:
+        """Those that a person ended, and those that came once; newest end first."""
+        return self.filter(Q(ended_at__isnull=False) | Q(repeats="", ends_at__lte=now)).order_by(
+            Coalesce("ended_at", "ends_at").desc(), "-pk"
+        )
+
+    def that_may_meet(self, after: datetime, before: datetime) -> FreezeQuerySet:
+        """Those that can share a moment with the given span; one that comes again need not."""
+        return self.filter(
+            ~Q(repeats="") | Q(ends_at__gt=after), Q(ended_at=None) | Q(ended_at__gt=after), starts_at__lt=before
+        )

@@ -9,22 +9,32 @@ from django.db import transaction
 from releasemgr.lib.passwords import made_up_password
 
 VIEW = [
-    "builds.view_build", "builds.view_channel", "builds.view_promotion", "history.view_change",
+    "builds.view_build", "builds.view_channel", "builds.view_promotion", "builds.view_problem",
+    "builds.view_acknowledgement", "builds.view_gateoverride",
     "instances.view_customer", "instances.view_host", "instances.view_instance", "instances.view_targetchange",
-    "upgrades.view_run", "upgrades.view_upgrade",
+    "instances.view_freeze", "instances.view_hold", "instances.view_sitewindow", "instances.view_tag",
+    "upgrades.view_run", "upgrades.view_upgrade", "upgrades.view_runhalt", "upgrades.view_policy",
+    "history.view_change",
 ]  # fmt: skip
-TARGETS = ["instances.change_target"]
+SUPPORT = ["instances.change_target", "instances.hold_site", "builds.add_problem", "builds.change_problem"]
 RELEASES = [
     "builds.add_build", "builds.promote_build", "builds.withdraw_build", "builds.change_policy",
-    "upgrades.start_upgrade", "upgrades.decide_upgrade",
+    "builds.override_gate", "builds.add_acknowledgement", "builds.mark_stepping_stone",
+    "instances.add_freeze", "instances.change_freeze", "instances.allow_downgrade", "instances.add_instance",
+    "instances.change_instance", "instances.add_customer", "instances.change_customer",
+    "upgrades.start_upgrade", "upgrades.decide_upgrade", "upgrades.set_aside", "upgrades.halt_run",
+    "upgrades.change_policy",
 ]  # fmt: skip
-ADMINISTRATION = ["instances.approve_host_key"]
+ADMINISTRATION = [
+    "instances.approve_host_key", "instances.add_host", "instances.change_host", "instances.delete_host",
+    "instances.delete_customer", "instances.delete_instance",
+]  # fmt: skip
 
 ROLES: dict[str, list[str]] = {
     "Viewer": VIEW,
-    "Support": VIEW + TARGETS,
-    "Release manager": VIEW + TARGETS + RELEASES,
-    "Administrator": VIEW + TARGETS + RELEASES + ADMINISTRATION,
+    "Support": VIEW + SUPPORT,
+    "Release manager": VIEW + SUPPORT + RELEASES,
+    "Administrator": VIEW + SUPPORT + RELEASES + ADMINISTRATION,
 }
 
 

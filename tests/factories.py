@@ -10,14 +10,15 @@ from django.contrib.auth.models import Group, User
 from django.utils.text import slugify
 
 from builds.choices import Smoke
-from builds.maturity import Maturity
-from builds.models import Build
+from builds.maturity import Maturity, Severity
+from builds.models import Build, Problem
 from builds.versions import key_of, parse_version, version_key
 from instances.choices import Kind
 from instances.models import Customer, Host, Instance
+from instances.pins import PinEnd
 from instances.services import DEFAULT_CHANNEL
 from upgrades.choices import RunKind, UpgradeState
-from upgrades.models import Run, Upgrade
+from upgrades.models import Policy, Run, Upgrade
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 """The noon on which tests live unless they say otherwise."""
@@ -25,6 +26,11 @@ NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2W0ZtzPfKo9hDkl4mJQq0Y6jYwEJ3pXcQF2o3mC9xR"
 
 _number = itertools.count(1)
+
+
+def one_wave() -> None:
+    """No canaries and no waves: what is planned may begin at once."""
+    Policy.objects.update(canary_share=0, wave_sizes="")
 
 
 def make_user(*, role: str | None = None, **values: Any) -> User:
@@ -54,6 +60,16 @@ def make_build(version: str = "", *, maturity: Maturity = Maturity.CANDIDATE, **
     )  # fmt: skip
 
 
+def make_problem(first_affected: Build | None = None, **values: Any) -> Problem:
+    """An open, minor problem of this build and of those after it."""
+    return Problem.objects.create(
+        **{
+            "severity": Severity.MINOR, "title": "Typing error", "first_affected": first_affected or make_build(),
+            "opened_at": NOW - timedelta(days=1), "opened_origin": "command",
+        } | values
+    )  # fmt: skip
+
+
 def make_customer(name: str = "", **values: Any) -> Customer:
     name = name or f"Customer {next(_number)}"
     return Customer.objects.create(**{"name": name, "slug": slugify(name)} | values)
@@ -78,6 +94,8 @@ def make_instance(slug: str = "", *, runs: str | None = "1.0", **values: Any) ->
     kind = values.setdefault("kind", Kind.LIVE)
     if not {"target_channel", "target_channel_id", "target_build"} & values.keys():
         values["target_channel_id"] = DEFAULT_CHANNEL[kind]
+    if values.get("target_build"):
+        values = {"pin_ends": PinEnd.NEVER.value, "pin_reason": "Needs a fix.", "pin_since": NOW} | values
     if runs is not None:
         values = {"reported_version": runs, "reported_key": key_of(runs), "reported_at": NOW} | values
     customer = values.pop("customer", None) or make_customer()
@@ -108,6 +126,6 @@ def make_upgrade(**values: Any) -> Upgrade:
         **{
             "run": values.pop("run", None) or make_run(), "instance": instance, "build": build,
             "from_version": instance.reported_version, "recipe": instance.recipe,
-            "position": next(_number), "created_at": NOW,
+            "position": next(_number), "created_at": NOW, "opens_at": NOW,
         } | values
     )  # fmt: skip

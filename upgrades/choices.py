@@ -4,11 +4,14 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from releasemgr.lib.choices import Colour, StateChoices
+from upgrades.halting import HaltCode
+from upgrades.waves import WaveKind
 
 
 class RunKind(models.TextChoices):
     NIGHTLY = "nightly", _("night")
     MANUAL = "manual", _("manual run")
+    RETRY = "retry", _("retry")
 
 
 class UpgradeState(StateChoices):
@@ -48,6 +51,8 @@ class Outcome(StateChoices):
 GOOD = (Outcome.SUCCEEDED, Outcome.ALREADY_THERE)
 UNTOUCHED = (Outcome.SKIPPED, Outcome.NOT_STARTED)
 FAILED = (Outcome.ROLLED_BACK, Outcome.FAILED_CLEAN, Outcome.BLOCKED, Outcome.NEEDS_A_PERSON)
+BROKE = (Outcome.ROLLED_BACK, Outcome.FAILED_CLEAN, Outcome.NEEDS_A_PERSON)
+"""What counts as failed where a run is judged, and against a build: one that was blocked says nothing of it (P5)."""
 
 
 class EndCode(models.TextChoices):
@@ -73,6 +78,13 @@ class EndCode(models.TextChoices):
     DRIFT = "drift"
     REPLANNED = "replanned"
     TIME_OVER = "time_over"
+    RUN_HALTED = "run_halted"
+    RUN_ENDED = "run_ended"
+    PATH_ENDED = "path_ended"
+
+
+CONNECTION_TROUBLE = (EndCode.UNREACHABLE, EndCode.HOST_KEY, EndCode.SIGN_IN)
+"""Ends after which the same build is tried again on the same site by itself (P11)."""
 
 
 class StepState(StateChoices):
@@ -89,4 +101,30 @@ class RunState(StateChoices):
     RUNNING = "running", Colour.RUN, "loader-circle", _("Running")
     ENDED = "ended", Colour.OK, "circle-check", _("Ended")
     WITH_FAILURES = "with_failures", Colour.WARN, "triangle-alert", _("Ended with failures")
+    HALTED = "halted", Colour.BAD, "octagon-x", _("Halted")
     MISSED = "missed", Colour.BAD, "circle-x", _("Missed")
+    SWITCHED_OFF = "switched_off", Colour.HOLD, "circle-pause", _("Nights were switched off")
+
+
+class HaltChoice(models.TextChoices):
+    """Why a run was halted, for the database; `sentences` words it with its values."""
+
+    CANARY = HaltCode.CANARY
+    SHARE = HaltCode.SHARE
+    SAME_FAILURE = HaltCode.SAME_FAILURE
+    UNREACHABLE = HaltCode.UNREACHABLE
+    PERSON = HaltCode.PERSON
+
+
+class HaltEnd(models.TextChoices):
+    """What became of a halt."""
+
+    RESUMED = "resumed", _("resumed")
+    ENDED = "ended", _("ended by a person")
+    RUN_OVER = "run_over", _("the run was over")
+
+
+class WaveChoice(models.TextChoices):
+    TEST = WaveKind.TEST, _("test sites")
+    CANARY = WaveKind.CANARY, _("canaries of the live sites")
+    REST = WaveKind.REST, _("live sites")

@@ -1,5 +1,7 @@
 """What can go wrong with runs and upgrades. Each message is a sentence for a person."""
 
+from collections.abc import Mapping, Sequence
+
 
 class UpgradeError(Exception):
     """Its text says what was refused and why."""
@@ -18,7 +20,19 @@ class PlanChanged(UpgradeError):
 
 
 class ReasonMissing(UpgradeError):
-    """Unlocking a site needs a reason."""
+    """What a person decides about a site or a run needs a reason."""
+
+
+class PolicyRefused(UpgradeError):
+    """`errors` has what is wrong by the field's name."""
+
+    def __init__(self, errors: Mapping[str, Sequence[str]]) -> None:
+        super().__init__(" ".join(text for texts in errors.values() for text in texts))
+        self.errors = errors
+
+
+class RunChanged(UpgradeError):
+    """The run is not any more as the caller saw it; nothing was done."""
 
 
 class ContactError(Exception):

@@ -1,5 +1,6 @@
 """Finds the line of a failed step's log that says what went wrong. Pure."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -34,3 +35,12 @@ def first_error(log: bytes) -> FirstError | None:
 def _text(log: bytes) -> str:
     """What is no text is shown as such; the database takes no NUL."""
     return log.decode(errors="replace").replace("\0", "\ufffd")
+
+
+VARYING = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\b[0-9a-f-]{36}\b|[0-9]+", re.I)
+
+
+def failure_fingerprint(step: str, status: int | None, line: str) -> str:
+    """Equal for equal failures, over sites and nights: the step, its exit status, the error without what varies."""
+    gist = " ".join(VARYING.sub("#", ANSI.sub("", line)).lower().split())
+    return hashlib.sha256(f"{step}\0{status}\0{gist}".encode()).hexdigest()[:16]

@@ -7,7 +7,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.core.validators import MaxValueValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Length
@@ -23,21 +24,34 @@ from upgrades.choices import (
     FAILED,
     TRANSITIONS,
     EndCode,
+    HaltChoice,
+    HaltEnd,
     Outcome,
     RunKind,
     RunState,
     StepState,
     UpgradeState,
+    WaveChoice,
 )
 from upgrades.exceptions import UpgradeChanged
+from upgrades.halting import Limits
 from upgrades.log_lines import Piece
 from upgrades.night import Timetable
 from upgrades.plan import Code
-from upgrades.querysets import RunQuerySet, UpgradeQuerySet
+from upgrades.querysets import RunHaltQuerySet, RunQuerySet, UpgradeQuerySet
+from upgrades.waves import Rollout, parse_sizes
 
 WAY_BACK_PLACE = 1000
 """The steps of the way back are numbered from here."""
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def sizes_parse(text: str) -> None:
+    """For a field that holds sizes of waves."""
+    try:
+        parse_sizes(text)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
 
 
 class Schedule(models.Model):
@@ -65,6 +79,73 @@ class Schedule(models.Model):
         return f"{self.start.minute} {self.start.hour} * * *"
 
 
+class Policy(models.Model):
+    """How nights go about their upgrades: waves, limits, halting (P4, P5). One row, with a page and a history."""
+
+    canary_share = models.PositiveSmallIntegerField(
+        _("canaries, in per cent"), default=10, validators=[MaxValueValidator(100)],
+        help_text=_("Of the live sites of each window, rounded up. Tagged canaries come first and always count."),
+    )  # fmt: skip
+    canary_tag = models.SlugField(_("tag of canaries"), max_length=60, default="canary", blank=True)
+    wave_sizes = models.CharField(
+        _("waves after the canaries"), max_length=200, default="25 %", blank=True, validators=[sizes_parse],
+        help_text=_("Numbers of sites or shares, such as “5, 25 %”. What is left is the last wave."),
+    )  # fmt: skip
+    wave_pause_min = models.PositiveSmallIntegerField(
+        _("pause between waves, in minutes"), default=0, validators=[MaxValueValidator(720)]
+    )
+    max_parallel = models.PositiveSmallIntegerField(
+        _("upgrades at once"), default=20, validators=[MinValueValidator(1), MaxValueValidator(500)]
+    )
+    halt_share = models.PositiveSmallIntegerField(
+        _("halt above, in per cent"), default=Limits.share, validators=[MaxValueValidator(100)],
+        help_text=_("A wave halts the run when strictly more than this share of its upgrades failed."),
+    )  # fmt: skip
+    halt_minimum = models.PositiveSmallIntegerField(
+        _("and at least, failed upgrades"), default=Limits.minimum, validators=[MinValueValidator(1)]
+    )
+    halt_canaries = models.PositiveSmallIntegerField(
+        _("failed canaries that halt"), default=Limits.canaries, validators=[MinValueValidator(1)]
+    )
+    halt_same = models.PositiveSmallIntegerField(
+        _("equal failures that halt"), default=Limits.same, validators=[MinValueValidator(2)]
+    )
+    hold_on_blockers = models.BooleanField(
+        _("hold upgrades to builds with an open blocker"), default=True,
+        help_text=_("Until somebody acknowledges the problem for that build."),
+    )  # fmt: skip
+    nights_off_since = models.DateTimeField(null=True, blank=True)
+    nights_off_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    nights_off_reason = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(pk=1), name="policy_is_one"),
+            models.CheckConstraint(condition=Q(canary_share__lte=100), name="policy_canary_share_to_100"),
+            models.CheckConstraint(condition=Q(halt_share__lte=100), name="policy_halt_share_to_100"),
+            models.CheckConstraint(condition=Q(max_parallel__gte=1), name="policy_at_least_one_at_once"),
+            models.CheckConstraint(
+                condition=Q(halt_minimum__gte=1, halt_canaries__gte=1, halt_same__gte=2),
+                name="policy_limits_are_limits",
+            ),
+            models.CheckConstraint(
+                condition=Q(nights_off_since=None) | ~Q(nights_off_reason=""), name="policy_nights_off_with_reason"
+            ),
+        ]
+        default_permissions = ("view", "change")
+
+    def __str__(self) -> str:
+        return str(_("policy of nights"))
+
+    @property
+    def rollout(self) -> Rollout:
+        return Rollout(self.canary_share, parse_sizes(self.wave_sizes), timedelta(minutes=self.wave_pause_min))
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.halt_share, self.halt_minimum, self.halt_canaries, self.halt_same)
+
+
 class Run(models.Model):
     """One execution of a plan. `date` is the night's date, and None for a manual run (P7)."""
 
@@ -75,6 +156,8 @@ class Run(models.Model):
     planned_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     missed = models.BooleanField(default=False)
+    switched_off = models.BooleanField(default=False, help_text=_("A person had switched the nights off."))
+    waived = models.JSONField(default=list, blank=True, help_text=_("Rules of the plan that a person set aside."))
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     origin = models.CharField(max_length=10, choices=Origin.choices)
     reason = models.TextField(blank=True)
@@ -86,11 +169,18 @@ class Run(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["date"], name="run_one_per_night"),
             models.CheckConstraint(
-                condition=Q(kind=RunKind.NIGHTLY, date__isnull=False) | Q(kind=RunKind.MANUAL, date=None),
+                condition=Q(kind=RunKind.NIGHTLY, date__isnull=False) | ~Q(kind=RunKind.NIGHTLY) & Q(date=None),
                 name="run_night_has_date",
             ),
+            models.CheckConstraint(
+                condition=Q(waived=[]) | ~Q(kind=RunKind.NIGHTLY) & ~Q(reason=""), name="run_waives_with_a_reason"
+            ),
         ]
-        permissions = [("start_upgrade", "Can start upgrades now")]
+        permissions = [
+            ("start_upgrade", "Can start upgrades now"),
+            ("set_aside", "Can upgrade through a hold, a freeze or outside the window"),
+            ("halt_run", "Can halt, resume and end runs, and switch nights off"),
+        ]
 
     def __str__(self) -> str:
         return f"#{self.pk}"
@@ -100,13 +190,74 @@ class Run(models.Model):
 
     @property
     def state(self) -> RunState:
-        """Needs `failed` from RunQuerySet.for_list(), or asks once."""
-        if self.missed:
-            return RunState.MISSED
+        """Needs `failed` and `is_halted` from RunQuerySet.for_list(), or asks for each."""
+        if self.missed or self.switched_off:
+            return RunState.MISSED if self.missed else RunState.SWITCHED_OFF
+        halted = self.is_halted if hasattr(self, "is_halted") else self.halts.standing().exists()
+        if halted:
+            return RunState.HALTED
         if self.ended_at is None:
             return RunState.RUNNING
         failed = self.failed if hasattr(self, "failed") else self.upgrades.filter(outcome__in=FAILED).exists()
         return RunState.WITH_FAILURES if failed else RunState.ENDED
+
+
+class Wave(models.Model):
+    """One stage of one window opening in a run (P4). It waits for earlier stages whose windows have opened."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="waves")
+    number = models.PositiveSmallIntegerField()
+    stage = models.PositiveSmallIntegerField()
+    kind = models.CharField(max_length=6, choices=WaveChoice.choices)
+    opens_at = models.DateTimeField()
+    planned = models.PositiveIntegerField(help_text=_("Its upgrades, every leg counted."))
+
+    class Meta:
+        ordering = ["run", "number"]
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="wave_one_per_number")]
+
+    def __str__(self) -> str:
+        return f"{self.run} {self.number}"
+
+
+class RunHalt(models.Model):
+    """One stop of a run: why, by whom, and how it went on (P5).
+
+    Its builds are offered to nobody until `released_at`.
+    """
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="halts")
+    wave = models.ForeignKey(Wave, models.CASCADE, null=True, related_name="halts")
+    at = models.DateTimeField()
+    code = models.CharField(max_length=16, choices=HaltChoice.choices)
+    values = models.JSONField(default=dict, blank=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    reason = models.TextField(blank=True)
+    builds = models.ManyToManyField(Build, related_name="halts")
+    end = models.CharField(max_length=10, choices=HaltEnd.choices, blank=True)
+    ended_at = models.DateTimeField(null=True)
+    ended_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    end_reason = models.TextField(blank=True)
+    released_at = models.DateTimeField(null=True)
+    released_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    release_reason = models.TextField(blank=True)
+
+    objects = RunHaltQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(fields=["run"], condition=Q(ended_at=None), name="run_halt_one_open"),
+            models.CheckConstraint(
+                condition=Q(ended_at=None, end="") | Q(ended_at__isnull=False) & ~Q(end=""),
+                name="run_halt_ends_somehow",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run}: {self.code}"
 
 
 class Decision(models.Model):
@@ -137,6 +288,9 @@ class Upgrade(models.Model):
     from_version = models.CharField(max_length=200)
     recipe = models.SlugField(max_length=60)
     position = models.PositiveIntegerField(help_text=_("Its place in the run."))
+    wave = models.ForeignKey(Wave, models.PROTECT, null=True, related_name="upgrades")
+    leg = models.PositiveSmallIntegerField(default=1, help_text=_("Its place on the way over stepping stones (T8)."))
+    opens_at = models.DateTimeField(help_text=_("Its turn does not come before."))
 
     state = models.CharField(max_length=12, choices=UpgradeState.choices, default=UpgradeState.WAITING)
     outcome = models.CharField(max_length=16, choices=Outcome.choices, null=True, blank=True)
@@ -147,6 +301,12 @@ class Upgrade(models.Model):
     end_values = models.JSONField(default=dict, blank=True, help_text=_("What the sentence of end_code names."))
     first_error = models.TextField(blank=True, help_text=_("The first error line of the log, as it is."))
     first_error_line = models.PositiveIntegerField(null=True, blank=True)
+    fingerprint = models.CharField(max_length=32, blank=True, db_index=True, help_text=_("Equal for equal failures."))
+    retried_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When a person let this build be tried again.")
+    )
+    retried_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    retry_note = models.TextField(blank=True)
     journal = models.BinaryField(default=bytes, blank=True, help_text=_("What the host's runner wrote of its steps."))
 
     decided_at = models.DateTimeField(null=True, blank=True, help_text=_("When a person unlocked the site."))
@@ -167,7 +327,7 @@ class Upgrade(models.Model):
                 condition=Q(state__in=BEGUN) | Q(outcome=Outcome.NEEDS_A_PERSON, decided_at=None),
                 name="upgrade_one_begun_per_site",
             ),
-            models.UniqueConstraint(fields=["run", "instance"], name="upgrade_one_per_site_and_run"),
+            models.UniqueConstraint(fields=["run", "instance", "leg"], name="upgrade_one_per_site_run_and_leg"),
             models.CheckConstraint(
                 condition=Q(state=UpgradeState.ENDED, outcome__isnull=False, ended_at__isnull=False)
                 | Q(state__in=ACTIVE, outcome=None, ended_at=None),

@@ -5,13 +5,26 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from django.apps import apps
 from django.db import models
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
-from upgrades.choices import ACTIVE, BEGUN, FAILED, GOOD, UNTOUCHED, Outcome, RunKind, UpgradeState
+from upgrades.choices import (
+    ACTIVE,
+    BEGUN,
+    BROKE,
+    FAILED,
+    GOOD,
+    UNTOUCHED,
+    EndCode,
+    HaltEnd,
+    Outcome,
+    RunKind,
+    UpgradeState,
+)
 
 if TYPE_CHECKING:
-    from upgrades.models import Run, Upgrade  # noqa: F401 - named in a base class, which ruff reads as text
+    from upgrades.models import Run, RunHalt, Upgrade  # noqa: F401 - named in a base class, which ruff reads as text
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -29,7 +42,12 @@ class RunQuerySet(models.QuerySet["Run"]):
             failed=Count("upgrades", filter=Q(upgrades__outcome__in=FAILED)),
             untouched=Count("upgrades", filter=Q(upgrades__outcome__in=UNTOUCHED)),
             active=Count("upgrades", filter=Q(upgrades__state__in=ACTIVE)),
+            is_halted=Exists(_halts().standing().filter(run=OuterRef("pk"))),
         )
+
+    def halted(self) -> RunQuerySet:
+        """Runs that a person has to decide about (P5)."""
+        return self.filter(Exists(_halts().standing().filter(run=OuterRef("pk"))))
 
     def before(self, run: Run) -> RunQuerySet:
         """Older runs, the nearest first."""
@@ -56,17 +74,59 @@ class UpgradeQuerySet(models.QuerySet["Upgrade"]):
     def failed(self) -> UpgradeQuerySet:
         return self.filter(outcome__in=FAILED)
 
+    def broke(self) -> UpgradeQuerySet:
+        """What counts as failed where a run is judged (P5)."""
+        return self.filter(outcome__in=BROKE)
+
+    def troubled(self) -> UpgradeQuerySet:
+        """What a run is judged by: what broke, and what could not be reached (P5)."""
+        return self.filter(Q(outcome__in=BROKE) | Q(end_code=EndCode.UNREACHABLE))
+
     def awaiting_a_person(self) -> UpgradeQuerySet:
         """The site is locked until somebody decides (U1, U2)."""
         return self.filter(outcome=Outcome.NEEDS_A_PERSON, decided_at=None)
 
-    def claimable(self, now: datetime) -> UpgradeQuerySet:
-        """Waiting in a run whose time has come and is not over, in the run's order."""
-        return self.waiting().filter(run__starts_at__lte=now, run__ends_at__gt=now).order_by("run_id", "position")
+    def due(self, now: datetime) -> UpgradeQuerySet:
+        """Waiting in a run whose time has come, is not over and which is not halted, with its own turn open.
+
+        In the run's order. Whether its wave has come is asked of the wave (P4).
+        """
+        earlier_legs = self.model.objects.filter(
+            run=OuterRef("run"), instance=OuterRef("instance"), leg__lt=OuterRef("leg")
+        ).exclude(outcome__in=GOOD)
+        stopped = Q(run__halts__isnull=False, run__halts__ended_at=None)
+        return (
+            self.waiting()
+            .filter(run__starts_at__lte=now, run__ends_at__gt=now, opens_at__lte=now)
+            .exclude(stopped)
+            .exclude(Exists(earlier_legs))
+            .order_by("run_id", "position")
+        )
 
     def for_list(self) -> UpgradeQuerySet:
         return (
-            self.select_related("run", "build", "instance__customer", "instance__host")
+            self.select_related("run", "build", "wave", "instance__customer", "instance__host")
             .defer("journal")
             .order_by("run_id", "position")
         )
+
+
+class RunHaltQuerySet(models.QuerySet["RunHalt"]):
+    def undecided(self) -> RunHaltQuerySet:
+        """Nothing of their runs begins."""
+        return self.filter(ended_at=None)
+
+    def unreleased(self) -> RunHaltQuerySet:
+        """Their builds are offered to nobody (P5)."""
+        return self.filter(released_at=None).exclude(builds=None)
+
+    def standing(self) -> RunHaltQuerySet:
+        """What a person still has to decide: a run that stands still, or builds that nobody is offered."""
+        over = Q(end=HaltEnd.RUN_OVER, released_at=None, builds__isnull=False)
+        return self.filter(Q(ended_at=None) | over)
+
+
+def _halts() -> RunHaltQuerySet:
+    halts = apps.get_model("upgrades", "RunHalt")._default_manager.all()
+    assert isinstance(halts, RunHaltQuerySet)  # noqa: S101 - for the type checker
+    return halts

@@ -5,16 +5,19 @@ The plan and the rows keep codes with values; this is the only place where they 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from builds.sentences import stamp
 from releasemgr.lib.choices import Colour
-from upgrades.choices import EndCode, Outcome, RunState
-from upgrades.plan import Check, Code, Decision, Rule
+from upgrades.choices import CONNECTION_TROUBLE, EndCode, Outcome, RunState
+from upgrades.halting import HaltCode
+from upgrades.plan import Check, Code, Decision, NoWayDown, Rule
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Look:
 
 LOOKS: dict[Code, Look] = {
     Code.UPGRADE: Look(gettext_lazy("Upgrades tonight"), Colour.RUN, "circle-arrow-up"),
+    Code.DOWNGRADE: Look(gettext_lazy("Goes back tonight"), Colour.RUN, "circle-arrow-down"),
     Code.VERSION_UNKNOWN: Look(gettext_lazy("Version unknown"), Colour.WARN, "triangle-alert"),
     Code.UP_TO_DATE: Look(gettext_lazy("On target"), Colour.OK, "circle-check"),
     Code.AHEAD: Look(gettext_lazy("Ahead of its channel"), Colour.IDLE, "clock"),
@@ -38,6 +42,13 @@ LOOKS: dict[Code, Look] = {
     Code.SMOKE_FAILED: Look(gettext_lazy("Smoke tests not passed"), Colour.BAD, "circle-x"),
     Code.DOWNGRADE_REFUSED: Look(gettext_lazy("Downgrade refused"), Colour.WARN, "ban"),
     Code.NEEDS_A_PERSON: Look(gettext_lazy("Needs a person"), Colour.BAD, "octagon-x"),
+    Code.ON_HOLD: Look(gettext_lazy("On hold"), Colour.HOLD, "circle-pause"),
+    Code.FROZEN: Look(gettext_lazy("Frozen"), Colour.HOLD, "snowflake"),
+    Code.BLOCKED_BY_PROBLEM: Look(gettext_lazy("Open problem"), Colour.BAD, "bug"),
+    Code.BLOCKED_BY_HALT: Look(gettext_lazy("Halted a run"), Colour.BAD, "octagon-x"),
+    Code.PARKED: Look(gettext_lazy("Waits for a decision"), Colour.WARN, "undo-2"),
+    Code.OUTSIDE_WINDOW: Look(gettext_lazy("Outside window"), Colour.IDLE, "calendar-clock"),
+    Code.WINDOW_TOO_SHORT: Look(gettext_lazy("Window too short"), Colour.WARN, "calendar-clock"),
     Code.HOST_DISABLED: Look(gettext_lazy("Host switched off"), Colour.HOLD, "circle-pause"),
     Code.HOST_KEY: Look(gettext_lazy("Host key not approved"), Colour.BAD, "key-round"),
     Code.ALREADY_RUNNING: Look(gettext_lazy("Upgrade under way"), Colour.RUN, "loader-circle"),
@@ -49,6 +60,10 @@ RULE_TITLES: dict[Rule, Any] = {
     Rule.BUILD: gettext_lazy("Build"),
     Rule.DIRECTION: gettext_lazy("Direction"),
     Rule.STANDING: gettext_lazy("Earlier upgrades"),
+    Rule.PAUSE: gettext_lazy("Hold or freeze"),
+    Rule.BLOCKED: gettext_lazy("Problems"),
+    Rule.PARKED: gettext_lazy("Failures"),
+    Rule.WINDOW: gettext_lazy("Window"),
     Rule.HOST: gettext_lazy("Host"),
     Rule.RUNNING: gettext_lazy("Under way"),
 }
@@ -57,18 +72,38 @@ RULE_TITLES: dict[Rule, Any] = {
 def decision_sentence(decision: Decision) -> str:
     """What the night does to the site and why, in one sentence (P2)."""
     if decision.upgrades and decision.to:
-        return _("Upgrades from %(from)s to %(to)s.") % {
-            "from": decision.site.reported,
-            "to": decision.to.version,
-        }
+        return str(_going_words(decision)) % _way_of(decision)
     check = decision.deciding
     return check_sentence(check) if check else ""
+
+
+def _going_words(decision: Decision) -> Any:
+    if decision.code is Code.DOWNGRADE:
+        return gettext_lazy("Goes back from %(from)s to %(to)s.")
+    if len(decision.legs) < len(decision.path):
+        return gettext_lazy(
+            "Upgrades from %(from)s to %(tonight)s, on the way to %(to)s. The rest of the way does not fit tonight."
+        )
+    if len(decision.legs) > 1:
+        return gettext_lazy("Upgrades from %(from)s over %(via)s to %(to)s.")
+    return gettext_lazy("Upgrades from %(from)s to %(to)s.")
+
+
+def _way_of(decision: Decision) -> dict[str, str]:
+    assert decision.to  # noqa: S101 - its callers looked
+    return {
+        "from": decision.site.reported,
+        "to": decision.to.version,
+        "via": ", ".join(leg.version for leg in decision.legs[:-1]),
+        "tonight": decision.legs[-1].version if decision.legs else "",
+    }
 
 
 def short_sentence(decision: Decision) -> str:
     """The same in a few words, for a row of a table."""
     if decision.upgrades and decision.to:
-        return _("Upgrade to %(to)s") % {"to": decision.to.version}
+        words = _("Back to %(to)s") if decision.code is Code.DOWNGRADE else _("Upgrade to %(to)s")
+        return words % {"to": (decision.legs[-1] if decision.legs else decision.to).version}
     return str(LOOKS[decision.code].label)
 
 
@@ -88,14 +123,52 @@ def preview_sentences(before: Decision, after: Decision) -> tuple[str, str]:
 
 def check_sentence(check: Check) -> str:
     """What one rule says of the site: a line of the page Why."""
-    return rule_sentence(check.rule, check.code, check.values)
+    return rule_sentence(check.rule, check.code, check.values, check.waived)
 
 
-def rule_sentence(rule: Rule, code: Code | None, values: Mapping[str, Any]) -> str:
+def rule_sentence(rule: Rule, code: Code | None, values: Mapping[str, Any], waived: Code | None = None) -> str:
     """As `check_sentence`, from what a run recorded. `code` is None where the rule lets the site move."""
     if rule is Rule.TARGET:
-        return str(_target_words(values)[code]) % values
-    return str(REFUSALS[code] if code else PASSES[rule]) % values
+        return _target_sentence(code, values)
+    if waived:
+        held = rule_sentence(rule, waived, values)
+        return _("%(sentence)s A person set this aside for this run.") % {"sentence": held}
+    if rule is Rule.DIRECTION:
+        return str(NO_WAY_DOWN[NoWayDown(values["why"])] if code else PASSES[rule]) % values
+    return str(REFUSALS[code] if code else _passes(rule, values)) % _readable(values)
+
+
+def _target_sentence(code: Code | None, values: Mapping[str, Any]) -> str:
+    said = [str(_target_words(values)[code]) % values]
+    if values.get("over"):
+        said.insert(0, _("The pin to %(over)s is over.") % values)
+    if values.get("via"):
+        said.append(_("Every site passes through %(via)s.") % values)
+    return " ".join(said)
+
+
+def _passes(rule: Rule, values: Mapping[str, Any]) -> Any:
+    if rule is Rule.WINDOW and not values.get("opens_at"):
+        return gettext_lazy("The window has room for it.")
+    return PASSES[rule]
+
+
+def _readable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """With moments in words, and the hour of a window in its own zone."""
+    readable = dict(values)
+    if until := values.get("until"):
+        readable["until"] = stamp(datetime.fromisoformat(until))
+    if opens_at := values.get("opens_at"):
+        local = datetime.fromisoformat(opens_at).astimezone(ZoneInfo(values["zone"]))
+        readable |= {"from": f"{local:%H:%M}", "zone": zone_words(values["zone"])}
+    if "reason" in values:
+        readable["because"] = f": “{values['reason']}”" if values["reason"] else ""
+    return readable
+
+
+def zone_words(zone: str) -> str:
+    """“Dublin” for Europe/Dublin."""
+    return zone.rpartition("/")[2].replace("_", " ")
 
 
 def _target_words(values: Mapping[str, Any]) -> "dict[Code | None, Any]":
@@ -107,6 +180,11 @@ PASSES: dict[Rule, Any] = {
     Rule.VERSION: gettext_lazy("The site reports %(reported)s."),
     Rule.BUILD: gettext_lazy("%(to)s passed its smoke tests, is not withdrawn, and its artefact is there."),
     Rule.STANDING: gettext_lazy("No earlier upgrade waits for a person."),
+    Rule.DIRECTION: gettext_lazy("Pinned to %(to)s, which is older than %(from)s. Going back was allowed."),
+    Rule.PAUSE: gettext_lazy("No hold and no freeze."),
+    Rule.BLOCKED: gettext_lazy("No open blocker, and no run was halted by it."),
+    Rule.PARKED: gettext_lazy("It has not failed on this site."),
+    Rule.WINDOW: gettext_lazy("Opens at %(from)s in %(zone)s, with room for it."),
     Rule.HOST: gettext_lazy("%(host)s is switched on and its key is approved."),
 }
 
@@ -128,6 +206,18 @@ FROM_UNKNOWN = {
     False: gettext_lazy("Pinned to %(to)s."),
 }
 
+NO_WAY_DOWN: dict[NoWayDown, Any] = {
+    NoWayDown.CONSENT: gettext_lazy(
+        "Pinned to %(to)s, which is older than %(from)s. Going back was not allowed for this pair of versions."
+    ),
+    NoWayDown.RECIPE: gettext_lazy(
+        "Pinned to %(to)s, which is older than %(from)s. The site's recipe has no way down."
+    ),
+    NoWayDown.STONE: gettext_lazy(
+        "Pinned to %(to)s, which is older than %(from)s. A stepping stone lies between, and nobody goes back over it."
+    ),
+}
+
 REFUSALS: dict[Code, Any] = {
     Code.VERSION_UNKNOWN: gettext_lazy(
         "The site has not reported a version that can be read. It is asked before the night, and never upgraded blind."
@@ -138,10 +228,20 @@ REFUSALS: dict[Code, Any] = {
     ),
     Code.ARTIFACT_MISSING: gettext_lazy("The artefact of %(to)s is not in the artefact folder. Register it again."),
     Code.SMOKE_FAILED: gettext_lazy("The smoke tests of %(to)s have not passed. The site waits until they do."),
-    Code.DOWNGRADE_REFUSED: gettext_lazy("Pinned to %(to)s, which is older than %(from)s. Going back is refused."),
     Code.NEEDS_A_PERSON: gettext_lazy(
         "Upgrade %(upgrade)s left the site in doubt. It waits until a person unlocks it."
     ),
+    Code.ON_HOLD: gettext_lazy("On hold until %(until)s%(because)s."),
+    Code.FROZEN: gettext_lazy("Frozen until %(until)s (%(scope)s)%(because)s."),
+    Code.BLOCKED_BY_PROBLEM: gettext_lazy(
+        "%(to)s is blocked by P-%(problem)s, %(title)s. The site waits until someone acknowledges it or it is closed."
+    ),
+    Code.BLOCKED_BY_HALT: gettext_lazy(
+        "%(to)s halted run %(run)s. It is offered to nobody until a person resumes, releases or withdraws it."
+    ),
+    Code.PARKED: gettext_lazy("%(to)s failed on this site in upgrade %(upgrade)s. It waits until a person retries."),
+    Code.OUTSIDE_WINDOW: gettext_lazy("No window of the site opens then."),
+    Code.WINDOW_TOO_SHORT: gettext_lazy("The window is too short: an upgrade of the site needs %(needs)s min."),
     Code.HOST_DISABLED: gettext_lazy("%(host)s is switched off. Nothing runs there."),
     Code.HOST_KEY: gettext_lazy("The key of %(host)s is not approved. Compare its fingerprint and approve it."),
     Code.ALREADY_RUNNING: gettext_lazy("Upgrade %(upgrade)s of this site is under way."),
@@ -174,6 +274,9 @@ END_SENTENCES: dict[EndCode, Any] = {
     EndCode.RECIPE_INVALID: gettext_lazy("The recipe cannot be used: %(text)s"),
     EndCode.DRIFT: gettext_lazy("The site reports %(reported)s, not %(from)s as recorded. It is planned anew."),
     EndCode.REPLANNED: gettext_lazy("When its turn came: %(text)s"),
+    EndCode.RUN_HALTED: gettext_lazy("The run was halted: %(text)s"),
+    EndCode.RUN_ENDED: gettext_lazy("A person ended the run before its turn came."),
+    EndCode.PATH_ENDED: gettext_lazy("Leg %(leg)s of its way did not succeed."),
     EndCode.TIME_OVER: gettext_lazy("Its turn did not come before the run's time was over."),
 }
 
@@ -224,15 +327,35 @@ def result_words(outcome: Outcome, values: Mapping[str, Any]) -> str:
 
 
 ADVICE: dict[Outcome, Any] = {
-    Outcome.ROLLED_BACK: gettext_lazy("The next night tries again: remove the cause or change the target first."),
-    Outcome.FAILED_CLEAN: gettext_lazy("The next night tries again: remove the cause first."),
-    Outcome.BLOCKED: gettext_lazy("The next night tries again: remove the cause first."),
+    Outcome.ROLLED_BACK: gettext_lazy(
+        "It is not tried again by itself: remove the cause, then retry, or choose another target."
+    ),
+    Outcome.FAILED_CLEAN: gettext_lazy("It is not tried again by itself: remove the cause, then retry."),
+    Outcome.BLOCKED: gettext_lazy("It is not tried again by itself: remove the cause, then retry."),
 }
 
 
-def advice(outcome: Outcome) -> str:
-    """What a person does about it. Empty where nothing has to be done, or the sentence says it."""
+def advice(outcome: Outcome, code: EndCode) -> str:
+    """What a person does about it (P11). Empty where nothing has to be done, or the sentence says it."""
+    if outcome is Outcome.BLOCKED and code in CONNECTION_TROUBLE:
+        return _("The next night tries again: remove the cause first.")
     return str(ADVICE.get(outcome, ""))
+
+
+HALTS: dict[HaltCode, Any] = {
+    HaltCode.CANARY: gettext_lazy(
+        "%(failed)s of %(planned)s canaries failed in wave %(wave)s, and the limit is %(limit)s."
+    ),
+    HaltCode.SHARE: gettext_lazy("%(failed)s of %(planned)s failed in wave %(wave)s, and the limit is %(limit)s."),
+    HaltCode.SAME_FAILURE: gettext_lazy("%(number)s upgrades failed in the same way."),
+    HaltCode.UNREACHABLE: gettext_lazy("%(unreachable)s of %(planned)s sites of wave %(wave)s could not be reached."),
+    HaltCode.PERSON: gettext_lazy("A person halted it."),
+}
+
+
+def halt_sentence(code: HaltCode, values: Mapping[str, Any]) -> str:
+    """Why a run was halted (P5)."""
+    return str(HALTS[code]) % values
 
 
 WAY_ON: dict[Code, Any] = {
@@ -243,6 +366,9 @@ WAY_ON: dict[Code, Any] = {
     Code.SMOKE_FAILED: gettext_lazy("When the smoke tests pass"),
     Code.DOWNGRADE_REFUSED: gettext_lazy("When its target is changed"),
     Code.NEEDS_A_PERSON: gettext_lazy("When a person unlocks it"),
+    Code.BLOCKED_BY_PROBLEM: gettext_lazy("When the problem is acknowledged or closed"),
+    Code.BLOCKED_BY_HALT: gettext_lazy("When a person resumes, releases or withdraws"),
+    Code.PARKED: gettext_lazy("When someone retries"),
     Code.HOST_DISABLED: gettext_lazy("When the host is switched on"),
     Code.HOST_KEY: gettext_lazy("When the host's key is approved"),
     Code.ALREADY_RUNNING: gettext_lazy("When the upgrade under way ends"),

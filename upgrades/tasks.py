@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 
 from django.conf import settings
 
+from builds.services import announce_eligible, gather_builds
 from instances.models import Host, Instance
-from instances.services import note_contact, note_offered_key
+from instances.services import end_pins, note_contact, note_offered_key
 from releasemgr.lib import clock
 from upgrades.exceptions import ContactError
 from upgrades.models import Run
@@ -29,12 +30,14 @@ def start_night() -> None:
 
 
 def reap() -> None:
-    """About every 30 seconds: wakes slots that lost their task, ends what is over, records and opens nights.
+    """About every 30 seconds: wakes slots that lost their task, ends what is over (pins too), records and opens nights.
 
     In this order: what runs is not left alone while hosts are asked before a night.
     """
     now = clock.now()
     slots.wake_lost(now)
+    end_pins(gather_builds(), now)
+    announce_eligible(now=now)
     runs.close_overdue_runs(now)
     runs.record_missed_nights(now)
     start_night()

@@ -13,7 +13,7 @@ from django.db.models.functions import Length
 
 from instances.services import note_version
 from upgrades.choices import EndCode, Outcome, StepState, UpgradeState
-from upgrades.first_error import first_error
+from upgrades.first_error import failure_fingerprint, first_error
 from upgrades.models import WAY_BACK_PLACE, LogChunk, Step, Upgrade
 from upgrades.recipes.journal import Event, Journal, StepEnded, StepStarted, VersionRead, WayBackBegun
 from upgrades.recipes.recipe import Phase, Recipe
@@ -131,16 +131,22 @@ class Watched:
         }
 
     def _keep_first_error(self, verdict: Verdict) -> None:
-        step = next((step for step in self._steps.values() if step.name == verdict.failed_step), None)
-        if verdict.ending in (Ending.SUCCEEDED, Ending.ALREADY_THERE) or step is None or step.log_start is None:
+        """And the fingerprint of the failure, by which equal ones are grouped (P5, P11)."""
+        if verdict.ending in (Ending.SUCCEEDED, Ending.ALREADY_THERE):
             return
-        end = step.log_end or self.log_size
-        start = max(step.log_start, end - SEARCHED)
+        step = next((step for step in self._steps.values() if step.name == verdict.failed_step), None)
+        if step is not None and step.log_start is not None:
+            self._find_first_error(step.log_start, step.log_end or self.log_size)
+        gist = (verdict.failed_step or verdict.detail, step.exit_status if step else None, self.upgrade.first_error)
+        self.upgrade.fingerprint = failure_fingerprint(*gist)
+        self.upgrade.save(update_fields=["first_error", "first_error_line", "fingerprint"])
+
+    def _find_first_error(self, start: int, end: int) -> None:
+        start = max(start, end - SEARCHED)
         error = first_error(read_log(self.upgrade, start, end))
         if error:
             before = _lines_before(self.upgrade, start)
             self.upgrade.first_error, self.upgrade.first_error_line = error.text, before + error.line
-            self.upgrade.save(update_fields=["first_error", "first_error_line"])
 
 
 def read_log(upgrade: Upgrade, start: int, end: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from builds.models import Build, Promotion
+from builds.models import Acknowledgement, Build, Channel, Problem, Promotion
 
 
 def build_shape(build: Build) -> dict[str, Any]:
@@ -17,6 +17,8 @@ def build_shape(build: Build) -> dict[str, Any]:
         "registered_at": build.registered_at,
         "withdrawn_at": build.withdrawn_at,
         "withdrawn_reason": build.withdrawn_reason,
+        "stepping_stone": build.stepping_stone,
+        "archived_at": build.archived_at,
     }
 
 
@@ -31,4 +33,40 @@ def promotion_shape(promotion: Promotion | None) -> dict[str, Any] | None:
         "by": promotion.by.get_username() if promotion.by else None,
         "origin": promotion.origin,
         "reason": promotion.reason,
+        "overrides": [
+            {"gate": row.gate, "problem": row.problem_id, "text": row.text, "reason": row.reason}
+            for row in promotion.overrides.all()
+        ],
     }
+
+
+def problem_shape(problem: Problem) -> dict[str, Any]:
+    return {
+        "number": problem.pk,
+        "name": problem.name,
+        "severity": str(problem.severity),
+        "state": str(problem.state),
+        "title": problem.title,
+        "url": problem.url,
+        "first_affected": problem.first_affected.version,
+        "fixed_in": problem.fixed_in.version if problem.fixed_in else None,
+        "opened_at": problem.opened_at,
+        "dismissed_at": problem.dismissed_at,
+        "dismissed_reason": problem.dismissed_reason,
+    }
+
+
+def acknowledgement_shape(accepted: Acknowledgement) -> dict[str, Any]:
+    return {
+        "build": accepted.build.version,
+        "severity": str(accepted.severity),
+        "at": accepted.at,
+        "by": accepted.by.get_username() if accepted.by else None,
+        "origin": accepted.origin,
+        "reason": accepted.reason,
+    }
+
+
+def channel_shape(channel: Channel) -> dict[str, Any]:
+    """The soak time in seconds."""
+    return {"channel": channel.name, "soak": channel.soak, "automatic": channel.automatic}

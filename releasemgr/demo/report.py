@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from releasemgr.lib.choices import Colour
 from upgrades.choices import EndCode, Outcome
 from upgrades.models import Decision, Run, Upgrade
-from upgrades.plan import Code, Rule
+from upgrades.plan import GOING, Code, Rule
 from upgrades.sentences import LOOKS, end_sentence, rule_sentence
 
 Paint = Callable[[Colour, str], str]
@@ -32,7 +32,7 @@ class Row:
 def table(run: Run, paint: Paint) -> Iterator[str]:
     """Lines: the sites that were to be upgraded in the run's order, then those left alone, then the totals."""
     upgrades = list(run.upgrades.for_list())
-    kept = [one for one in _decisions(run) if one.code != Code.UPGRADE]
+    kept = [one for one in _decisions(run) if one.code not in GOING]
     rows = [*map(_upgraded, upgrades), *map(_left_alone, kept)]
     widths = [max(map(len, column)) for column in zip(HEADINGS, *(row.cells for row in rows), strict=True)]
     yield _line(HEADINGS, widths)

@@ -5,7 +5,7 @@ A refusal is one line on standard error and the exit status 1; a wrong argument 
 
 import json
 import logging
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +14,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,23 @@ def _plain(value: object) -> object:
     if isinstance(value, datetime | date):
         return value.isoformat()
     return value.total_seconds() if isinstance(value, timedelta) else str(value)
+
+
+def moment(text: str) -> datetime:
+    """A time as an argument; without an offset it is one of the installation's zone."""
+    read = local_moment(text)
+    return timezone.make_aware(read) if timezone.is_naive(read) else read
+
+
+def local_moment(text: str) -> datetime:
+    """A time as an argument, as it was written: without an offset it is in no zone yet."""
+    try:
+        read = parse_datetime(text)
+    except ValueError:
+        read = None
+    if read is None:
+        raise ArgumentTypeError(f"“{text}” is not a time. It looks like 2026-11-24T01:00.")
+    return read
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

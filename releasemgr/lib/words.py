@@ -1,6 +1,6 @@
 """Times, durations and sizes in words, as every page, command and message writes them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -18,6 +18,13 @@ def day_of(moment: datetime, now: datetime) -> str:
 def moment_of(moment: datetime, now: datetime) -> str:
     """“23 Nov 14:05” in UTC, with the year when it is not this one."""
     return f"{day_of(moment, now)} {moment.astimezone(UTC):%H:%M}"
+
+
+def local_of(moment: datetime, zone: tzinfo, now: datetime) -> str:
+    """“Mon 30 Nov 18:00” on the clock of a zone, with the year when it is not this one. The zone stands beside it."""
+    local = moment.astimezone(zone)
+    shape = "D j M H:i" if local.year == now.astimezone(zone).year else "D j M Y H:i"
+    return date_format(local.replace(tzinfo=None), shape, use_l10n=False)
 
 
 def took(duration: timedelta) -> str:

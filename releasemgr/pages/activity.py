@@ -21,8 +21,8 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
 
-from builds.models import Build
-from instances.models import Customer, Host, Instance
+from builds.models import Build, Problem
+from instances.models import Customer, Freeze, Host, Instance
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Origin
 from releasemgr.lib.exports import csv_lines
@@ -44,6 +44,8 @@ ADDRESSES: dict[str, tuple[type[Model], str, str]] = {
     "customer": (Customer, "customer", "slug"),
     "host": (Host, "host", "name"),
     "build": (Build, "build", "version"),
+    "problem": (Problem, "problem", "pk"),
+    "freeze": (Freeze, "freeze", "pk"),
 }
 """By the subject's type: where its page is, and which field the address takes."""
 

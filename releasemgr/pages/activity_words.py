@@ -51,7 +51,7 @@ GROUPS = (
     Group("problems", gettext_lazy("Problems"), ("problem",)),
     Group("nights", gettext_lazy("Nights and upgrades"), ("run", "night", "nights", "wave", "upgrade")),
     Group("policy", gettext_lazy("Policy"), ("channel", "policy", "schedule")),
-    Group("fleet", gettext_lazy("Sites, customers and hosts"), ("site", "customer", "host", "tag")),
+    Group("fleet", gettext_lazy("Sites, customers and hosts"), ("site", "customer", "host", "tags")),
 )
 
 LOOKS: dict[str, Look] = {
@@ -86,10 +86,18 @@ LOOKS: dict[str, Look] = {
     "channel.changed": Look("sliders-horizontal", Colour.IDLE, gettext_lazy("Channel’s policy changed")),
     "policy.changed": Look("sliders-horizontal", Colour.IDLE, gettext_lazy("Policy changed")),
     "schedule.changed": Look("calendar-clock", Colour.IDLE, gettext_lazy("Schedule changed")),
+    "run.halted": Look("octagon-x", Colour.BAD, gettext_lazy("Run halted")),
+    "run.resumed": Look("circle-play", Colour.RUN, gettext_lazy("Run resumed")),
+    "run.ended": Look("circle-stop", Colour.IDLE, gettext_lazy("Run ended")),
+    "run.builds_released": Look("circle-play", Colour.RUN, gettext_lazy("Builds offered again")),
+    "nights.switched_off": Look("circle-pause", Colour.HOLD, gettext_lazy("Nights switched off")),
+    "nights.switched_on": Look("circle-play", Colour.OK, gettext_lazy("Nights switched on")),
+    "site.unlocked": Look("lock-open", Colour.RUN, gettext_lazy("Site unlocked")),
+    "site.unparked": Look("refresh-cw", Colour.RUN, gettext_lazy("May be tried again")),
     "site.added": Look("plus", Colour.OK, gettext_lazy("Site added")),
     "site.changed": Look("pencil", Colour.IDLE, gettext_lazy("Site changed")),
     "site.deleted": Look("trash-2", Colour.BAD, gettext_lazy("Site deleted")),
-    "tag.changed": Look("tag", Colour.IDLE, gettext_lazy("Tags changed")),
+    "tags.changed": Look("tag", Colour.IDLE, gettext_lazy("Tags changed")),
     "customer.added": Look("plus", Colour.OK, gettext_lazy("Customer added")),
     "customer.changed": Look("pencil", Colour.IDLE, gettext_lazy("Customer changed")),
     "customer.deleted": Look("trash-2", Colour.BAD, gettext_lazy("Customer deleted")),
@@ -115,8 +123,8 @@ FIELDS: dict[str, Word] = {
 
 UNSAID = {
     "build.promoted": "channel", "build.demoted": "channel", "build.eligible": "channel",
-    "build.promotion_failed": "channel", "build.smoke_reported": "smoke", "window.changed": "windows",
-    "tag.changed": "tags", "host.key_approved": "host_key",
+    "build.promotion_failed": "channel", "build.smoke_reported": "smoke", "window.changed": "window",
+    "tags.changed": "tags", "host.key_approved": "host_key",
 }  # fmt: skip
 """The field that a kind is about: its label is left out."""
 

@@ -8,7 +8,17 @@ from typing import NamedTuple
 from django.utils.translation import gettext as _
 
 from builds import sentences
-from builds.maturity import CHANNELS, Gate, GateCode, Judgement, Maturity, judge
+from builds.maturity import (
+    CHANNELS,
+    BuildFacts,
+    ChannelPolicy,
+    Gate,
+    GateCode,
+    Judgement,
+    Maturity,
+    channel_heads,
+    judge,
+)
 from builds.models import Build
 from releasemgr.lib import words
 from releasemgr.lib.choices import Colour
@@ -119,24 +129,31 @@ def _days_done(step: Judgement) -> str:
     return ", ".join(sentences.gate_title(gate) for gate in step.gates if gate.soak)
 
 
-def channel_builds() -> dict[Maturity, Build | None]:
-    """What each channel means now (R4). One query each."""
-    return {channel: Build.objects.eligible_for(channel).first() for channel in CHANNELS}
+def channel_builds(builds: Mapping[int, BuildFacts]) -> dict[Maturity, Build | None]:
+    """What each channel means now (R4). One query."""
+    heads = channel_heads(builds.values())
+    rows = Build.objects.in_bulk([head.id for head in heads.values() if head])
+    return {channel: rows[head.id] if head else None for channel, head in heads.items()}
 
 
 def lanes(
-    heads: Mapping[Maturity, Build | None], fleet: Fleet, soaks: Mapping[Maturity, timedelta], now: datetime
+    heads: Mapping[Maturity, Build | None],
+    fleet: Fleet,
+    channels: Mapping[Maturity, ChannelPolicy],
+    builds: Mapping[int, BuildFacts],
+    now: datetime,
 ) -> list[Lane]:
     """From alpha to stable. No query."""
-    return [_lane(channel, heads[channel], fleet, soaks, now) for channel in CHANNELS]
+
+    def step_of(channel: Maturity, build: Build | None) -> Judgement | None:
+        if build is None or build.stage != channel or channel is Maturity.STABLE:
+            return None
+        return judge(builds[build.pk], Maturity(channel + 1), channels, now, builds.values())
+
+    return [_lane(channel, heads[channel], fleet, step_of(channel, heads[channel]), now) for channel in CHANNELS]
 
 
-def _lane(
-    channel: Maturity, build: Build | None, fleet: Fleet, soaks: Mapping[Maturity, timedelta], now: datetime
-) -> Lane:
-    step = None
-    if build and build.stage == channel and channel < Maturity.STABLE:
-        step = judge(build.facts(), Maturity(channel + 1), soaks, now)
+def _lane(channel: Maturity, build: Build | None, fleet: Fleet, step: Judgement | None, now: datetime) -> Lane:
     return Lane(
         channel=channel,
         build=build,

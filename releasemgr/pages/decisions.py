@@ -19,6 +19,7 @@ from releasemgr.pages.channels import Lane
 from releasemgr.pages.fleet import Fleet
 from upgrades.choices import ACTIVE, GOOD, EndCode, Outcome
 from upgrades.models import Run, Upgrade
+from upgrades.night import Night
 from upgrades.plan import Facts
 from upgrades.sentences import end_sentence
 from upgrades.services.planning import preview_move
@@ -44,14 +45,14 @@ class Entry:
 
 
 def waiting_decisions(
-    *, last: Run | None, lanes: list[Lane], fleet: Fleet, facts: Facts, night: datetime, now: datetime
+    *, last: Run | None, lanes: list[Lane], fleet: Fleet, facts: Facts, night: Night, now: datetime
 ) -> list[Entry]:
-    """Most urgent first. Five queries, whatever the number of sites. `night` is when the next one starts."""
+    """Most urgent first. Five queries, whatever the number of sites. `night` is the next one."""
     return [
         *_stuck(),
         *_missed(last, now),
         *_fallen(last),
-        *_soaked(lanes, facts, night),
+        *_soaked(lanes, facts, night, now),
         *_hosts(now),
         *_unknown(fleet),
     ]
@@ -132,12 +133,12 @@ def _fallen_entry(outcome: Outcome, upgrades: list[Upgrade]) -> Entry:
     )
 
 
-def _soaked(lanes: list[Lane], facts: Facts, night: datetime) -> Iterator[Entry]:
+def _soaked(lanes: list[Lane], facts: Facts, night: Night, now: datetime) -> Iterator[Entry]:
     """Builds whose soak is complete and which would change something."""
     for lane in lanes:
         if not (lane.build and lane.step and lane.step.allowed and lane.clock):
             continue
-        preview = preview_move(lane.build, lane.step.to, at=night, facts=facts)
+        preview = preview_move(lane.build, lane.step.to, night, now=now, facts=facts)
         if preview.changed:
             yield _soaked_entry(lane, len(preview.upgrading))
 

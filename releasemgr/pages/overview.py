@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 
-from builds.services import soaks
+from builds.services import channel_policies
 from instances.choices import Kind
 from releasemgr.lib import clock, words
 from releasemgr.lib.components import Part
@@ -22,9 +22,10 @@ from releasemgr.pages.decisions import waiting_decisions
 from releasemgr.pages.fleet import Fleet, VersionUse, fleet_now
 from upgrades.models import Run
 from upgrades.night import Night
-from upgrades.plan import Code, Decision, plan
+from upgrades.plan import GOING, Decision
 from upgrades.sentences import LOOKS, Look, totals
-from upgrades.services.planning import gather_facts, next_night
+from upgrades.services.facts import facts_of_night
+from upgrades.services.planning import decisions_of, next_night
 
 NIGHTS_SHOWN = 30
 HEIGHTS = 7
@@ -37,15 +38,16 @@ VERSIONS_SHOWN = 12
 @require_safe
 @needs("upgrades.view_run")
 def overview(request: HttpRequest) -> HttpResponse:
-    now, fleet, facts = clock.now(), fleet_now(), gather_facts()
+    now, fleet = clock.now(), fleet_now()
     night = next_night(now)
-    decisions = plan(facts, night.starts_at)
-    shown = lanes(channel_builds(), fleet, soaks(), now)
+    facts = facts_of_night(night)
+    decisions = decisions_of(facts, night)
+    shown = lanes(channel_builds(facts.builds), fleet, channel_policies(), facts.builds, now)
     nights = list(Run.objects.nightly().for_list().order_by("-date")[:NIGHTS_SHOWN])
     last = nights[0] if nights else None
     context = {
         "now": now,
-        "entries": waiting_decisions(last=last, lanes=shown, fleet=fleet, facts=facts, night=night.starts_at, now=now),
+        "entries": waiting_decisions(last=last, lanes=shown, fleet=fleet, facts=facts, night=night, now=now),
         "lanes": shown[::-1],
         "nights": columns(nights, now),
         "fleet": fleet,
@@ -92,7 +94,7 @@ def _last_night(run: Any) -> dict[str, Any]:
     counted = run.upgrades.order_by().values_list("outcome").annotate(n=Count("pk"))
     outcomes = [outcome for outcome, number in counted for _each in range(number)]
     failed = run.upgrades.failed().select_related("instance", "build").order_by("position")
-    others = run.decisions.exclude(code=Code.UPGRADE).count()
+    others = run.decisions.exclude(code__in=GOING).count()
     rest = ngettext("%(n)d other had nothing to do", "%(n)d others had nothing to do", others) % {"n": others}
     return {
         "last": run,

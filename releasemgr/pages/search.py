@@ -19,9 +19,8 @@ from releasemgr.context import SECTIONS
 from releasemgr.lib import clock, words
 from releasemgr.lib.permission import needs
 from upgrades.models import Run, Upgrade
-from upgrades.plan import plan
 from upgrades.sentences import short_sentence
-from upgrades.services.planning import gather_facts, next_night
+from upgrades.services.planning import decide_sites, next_night
 
 AT_MOST = 20
 LONGEST_NUMBER = 18
@@ -70,7 +69,7 @@ def _sites(text: str, now: datetime) -> Group:
     found = list(Instance.objects.for_list().matching(text)[: AT_MOST + 1])
     if not found:
         return Group(gettext_lazy("Sites"))
-    decisions = {decision.site.id: decision for decision in plan(gather_facts(found), next_night(now).starts_at)}
+    decisions = decide_sites(found, next_night(now))
     hits = [
         Hit(
             name=site.slug,

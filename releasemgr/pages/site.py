@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import push_url
 
-from instances.exceptions import TargetChanged, TargetRefused
+from instances.exceptions import TargetRefused
 from instances.forms import PIN, TargetChoiceForm, TargetForm
 from instances.models import Instance, TargetChange
 from instances.sentences import target_words
@@ -24,6 +24,7 @@ from instances.services import set_target
 from releasemgr.lib import clock, queue
 from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.choices import Colour
+from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import check, needs, person
 from releasemgr.pages.history import entries, history_rows
@@ -31,9 +32,10 @@ from releasemgr.pages.release_notes import ReleaseNotes, release_notes
 from releasemgr.pages.target_choice import channel_options, pin_groups, preview_of
 from releasemgr.roles import roles_with
 from upgrades.night import Night
-from upgrades.plan import Check, Code, Decision, Facts, plan
+from upgrades.plan import Check, Code, Decision, Facts
 from upgrades.sentences import LOOKS, RULE_TITLES, Look, check_sentence, short_sentence
-from upgrades.services.planning import gather_facts, next_night
+from upgrades.services.facts import facts_of_night
+from upgrades.services.planning import decisions_of, next_night
 
 TARGET = "instances.change_target"
 LAST_FEW, PER_PAGE, NEIGHBOURS, NOTES = 8, 50, 8, 5
@@ -66,7 +68,7 @@ def site_target(request: HttpRequest, slug: str) -> HttpResponse:
 def _preview(request: HttpRequest, shown: Instance, now: datetime) -> HttpResponse:
     form = TargetChoiceForm(request.POST if request.method == "POST" else request.GET)
     if wants_fragment(request):
-        context = {"preview": preview_of(shown, form, at=next_night(now).starts_at)}
+        context = {"preview": preview_of(shown, form, night=next_night(now))}
         return render(request, "instances/_target_form.html#preview", context)
     return _page(request, shown, now, form=form)
 
@@ -77,10 +79,11 @@ def _saved(request: HttpRequest, shown: Instance, form: TargetForm, now: datetim
     reason, seen = form.cleaned_data["reason"], form.cleaned_data["seen"]
     try:
         change = set_target(shown, form.chosen(), actor=actor, now=now, reason=reason, seen=seen)
-    except TargetChanged as refused:
-        form.add_error(None, f"{refused} {_theirs(shown)}")
+    except ChangedMeanwhile as refused:
+        words = _theirs(shown) if refused.theirs.kind == "target.changed" else refused.theirs.reason
+        form.add_error(None, f"{refused} {words}")
     except TargetRefused as refused:
-        form.add_error("build", str(refused))
+        form.add_error(refused.field if refused.field in form.fields else None, str(refused))
     else:
         messages.success(request, _receipt(shown, change))
     return form.is_valid()
@@ -165,14 +168,15 @@ def _page(
 def _context(request: HttpRequest, shown: Instance, now: datetime, form: TargetChoiceForm | None) -> dict[str, Any]:
     night = next_night(now)
     neighbours = list(Instance.objects.for_list().filter(customer=shown.customer_id).exclude(pk=shown.pk))
-    facts = gather_facts([shown, *neighbours[:NEIGHBOURS]])
-    decisions = {decision.site.id: decision for decision in plan(facts, night.starts_at)}
+    facts = facts_of_night(night, [shown, *neighbours[:NEIGHBOURS]])
+    decisions = {decision.site.id: decision for decision in decisions_of(facts, night)}
     return (
         {
             "site": shown,
             "now": now,
             "night": night,
             "last_change": _last_change(shown),
+            "seen": last_seen(shown),
             "history": entries(history_rows(shown)[:LAST_FEW]),
             "neighbours": [(other, _row(decisions[other.pk])) for other in neighbours[:NEIGHBOURS]],
             "changes": _changes(shown, decisions[shown.pk]),
@@ -225,7 +229,7 @@ def _form_context(shown: Instance, facts: Facts, form: TargetChoiceForm | None, 
         "chosen": chosen,
         "options": channel_options(shown, facts),
         "pins": pin_groups(shown, facts),
-        "preview": preview_of(shown, form, at=night.starts_at) if form and form.is_valid() else None,
+        "preview": preview_of(shown, form, night=night) if form and form.is_valid() else None,
     }
 
 

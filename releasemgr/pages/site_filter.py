@@ -1,10 +1,13 @@
 """Which sites a person means: the filter of the page Sites, and of everything done to a filtered list."""
 
+from decimal import Decimal
+
 import django_filters
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from builds.choices import ChannelName
+from builds.models import Problem
 from instances.models import Customer, Host, Instance
 from instances.querysets import InstanceQuerySet
 from releasemgr.pages.tonight_plan import SAVED_VIEWS, TonightPlan
@@ -42,6 +45,7 @@ class SiteFilter(django_filters.FilterSet):  # type: ignore[misc] # the library 
     customer = django_filters.ModelChoiceFilter(
         queryset=Customer.objects.all(), to_field_name="slug", label=_("Customer"), empty_label=_("Any customer")
     )
+    problem = django_filters.NumberFilter(method="with_problem", widget=forms.HiddenInput)
     view = django_filters.ChoiceFilter(
         method="in_view",
         choices=[(view.name, view.label) for view in SAVED_VIEWS if view.name],
@@ -69,6 +73,14 @@ class SiteFilter(django_filters.FilterSet):  # type: ignore[misc] # the library 
 
     def running(self, sites: InstanceQuerySet, name: str, value: str) -> InstanceQuerySet:
         return sites.never_reported() if value == UNKNOWN else sites.filter(reported_version=value)
+
+    def with_problem(self, sites: InstanceQuerySet, name: str, value: Decimal) -> InstanceQuerySet:
+        """Those that run a version which an open or fixed problem affects."""
+        problem = Problem.objects.with_versions().filter(pk=int(value), dismissed_at=None).first()
+        if problem is None:
+            return sites.none()
+        fix = problem.fixed_in.version_key if problem.fixed_in else None
+        return sites.running_between(problem.first_affected.version_key, fix)
 
     def in_view(self, sites: InstanceQuerySet, name: str, value: str) -> InstanceQuerySet:
         view = next(view for view in SAVED_VIEWS if view.name == value)

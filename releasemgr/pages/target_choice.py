@@ -1,7 +1,6 @@
 """The form of a change of target: what there is to choose, and what tonight would do because of it (T3)."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.db.models import Count
 from django.utils.translation import gettext as _
@@ -14,9 +13,10 @@ from instances.forms import TargetChoiceForm
 from instances.models import Instance, Target
 from instances.services import check_target
 from releasemgr.lib.choices import Colour
+from upgrades.night import Night
 from upgrades.plan import Facts
 from upgrades.sentences import preview_sentences
-from upgrades.services.planning import decide_site, preview_target
+from upgrades.services.planning import preview_target
 
 UNUSUAL_FOR_LIVE = (Maturity.ALPHA, Maturity.BETA)
 
@@ -99,8 +99,8 @@ class Preview:
     more: str
 
 
-def preview_of(site: Instance, form: TargetChoiceForm, *, at: datetime) -> Preview:
-    """Changes nothing. `at` is when the night starts."""
+def preview_of(site: Instance, form: TargetChoiceForm, *, night: Night) -> Preview:
+    """What that night would do. Changes nothing."""
     if not form.is_valid() and any(name != "seen" for name in form.errors):
         errors = [str(error) for name, found in form.errors.items() if name != "seen" for error in found]
         return Preview(Colour.WARN, _("Not saved:"), errors[0], "")
@@ -111,7 +111,8 @@ def preview_of(site: Instance, form: TargetChoiceForm, *, at: datetime) -> Previ
         check_target(site, target)
     except TargetRefused as refused:
         return Preview(Colour.WARN, _("This cannot be saved."), "", str(refused))
-    strong, more = preview_sentences(decide_site(site, at=at), preview_target(site, target, at=at))
+    effect = preview_target(site, target, night)
+    strong, more = preview_sentences(effect.before, effect.after)
     return Preview(Colour.HOLD if target.build else Colour.RUN, _("If saved:"), strong, f"{more} {_later(target)}")
 
 

@@ -25,7 +25,7 @@ from upgrades.exceptions import PlanChanged
 from upgrades.forms import UpgradeNowForm
 from upgrades.plan import Decision, fingerprint, plan
 from upgrades.sentences import LOOKS, Look, decision_sentence
-from upgrades.services.planning import gather_facts
+from upgrades.services.facts import ALWAYS_WAIVED, facts_now
 from upgrades.services.runs import start_upgrades
 
 
@@ -77,7 +77,7 @@ class Preview:
 
     def __init__(self, sites: list[Instance], now: datetime) -> None:
         self.sites = {site.pk: site for site in sites}
-        self.decisions = plan(gather_facts(sites), now) if sites else []
+        self.decisions = plan(facts_now(sites, now, waived=ALWAYS_WAIVED), now) if sites else []
         self.going = [decision for decision in self.decisions if decision.upgrades]
         self.live = [decision for decision in self.going if decision.site.live]
 

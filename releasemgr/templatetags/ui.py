@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 from django import template
 from django.forms import BoundField
@@ -149,6 +150,14 @@ def when(moment: datetime | None, show: str = "both", empty: str = "–") -> Saf
         "time": f"{moment:%H:%M}",
     }[show]
     return format_html('<time datetime="{}">{}</time>', f"{moment:%Y-%m-%dT%H:%M:%SZ}", shown)
+
+
+@register.simple_tag
+def local(moment: datetime, zone: str) -> SafeString:
+    """A moment on the clock of a zone: Mon 30 Nov 18:00. Its machine form is in UTC."""
+    utc = moment.astimezone(UTC)
+    shown = words.local_of(moment, ZoneInfo(zone), clock.now())
+    return format_html('<time datetime="{}">{}</time>', f"{utc:%Y-%m-%dT%H:%M:%SZ}", shown)
 
 
 @register.simple_tag

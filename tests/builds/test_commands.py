@@ -11,9 +11,9 @@ from django.db import OperationalError
 
 from builds.choices import Smoke
 from builds.maturity import Maturity
-from builds.models import Build, Promotion
+from builds.models import Build, Problem, Promotion
 from tests.commands import json_of, refusal_of, text_of
-from tests.factories import NOW, make_build
+from tests.factories import NOW, make_build, make_problem
 
 pytestmark = pytest.mark.django_db
 
@@ -124,6 +124,87 @@ def test_withdraw_build_needs_a_reason_that_says_something() -> None:
     assert refusal_of("withdraw_build", "4.2.107", "--reason", " ") == "Withdrawing 4.2.107 needs a reason."
     assert "--reason" in refusal_of("withdraw_build", "4.2.107")
     assert not Build.objects.get().is_withdrawn
+
+
+def test_promote_build_overrides_what_fails_with_a_reason_and_says_what_it_was() -> None:
+    """R8."""
+    make_build("4.2.107", maturity=Maturity.RELEASE, channel_since=NOW.replace(year=2099))
+
+    assert "needs a reason" in refusal_of("promote_build", "4.2.107", "stable", "--override", " ")
+    said = text_of("promote_build", "4.2.107", "stable", "--override", "They cannot wait")
+
+    assert said.splitlines()[0] == "4.2.107 went from release to stable."
+    assert said.splitlines()[1].startswith("Overridden: 14 days in release: ")
+    (row,) = json_of("promote_build", "4.2.107", "stable")["promotion"]["overrides"]
+    assert (row["gate"], row["problem"], row["reason"]) == ("soak", None, "They cannot wait")
+
+
+def test_withdraw_build_asks_what_replaces_a_stepping_stone() -> None:
+    """T8."""
+    make_build("4.2.107")
+    make_build("4.2.108")
+    assert text_of("mark_stepping_stone", "4.2.107") == "Every site must pass through 4.2.107."
+    assert json_of("mark_stepping_stone", "4.2.107")["changed"] is False
+
+    assert "which build takes its place" in refusal_of("withdraw_build", "4.2.107", "--reason", "Loses mail")
+    assert "No build 9" in refusal_of("withdraw_build", "4.2.107", "--reason", "Bad", "--replacement", "9")
+    text_of("withdraw_build", "4.2.107", "--reason", "Loses mail", "--replacement", "4.2.108")
+
+    assert Build.objects.stepping_stones().get().version == "4.2.108"
+    assert json_of("mark_stepping_stone", "4.2.108", "--remove")["build"]["stepping_stone"] is False
+    text_of("mark_stepping_stone", "4.2.108")
+    assert json_of("withdraw_build", "4.2.108", "--reason", "Bad", "--replacement", "none")["withdrawn"]
+
+
+def test_a_problem_is_reported_changed_acknowledged_and_closed() -> None:
+    """R7."""
+    make_build("4.2.107")
+    make_build("4.2.108")
+    made = json_of("report_problem", "4.2.107", "Loses mail", "--severity", "minor", "--url", "https://bugs.example/7")
+    name, number = made["problem"]["name"], made["problem"]["number"]
+    assert (made["problem"]["state"], made["problem"]["first_affected"]) == ("open", "4.2.107")
+
+    assert text_of("change_problem", name, "--severity", "blocker") == f"{name} is open: Loses mail"
+    assert text_of("change_problem", number, "--title", "Loses mail") == (
+        f"{name} is open: Loses mail\nNothing changed."
+    )
+    accepted = json_of("change_problem", number, "--acknowledge", "4.2.107", "--reason", "Known")
+    assert (accepted["changed"], accepted["acknowledgement"]["severity"]) == (True, "blocker")
+    assert "already" in text_of("change_problem", number, "--acknowledge", "4.2.107")
+    assert json_of("change_problem", number, "--fixed", "4.2.108")["problem"]["fixed_in"] == "4.2.108"
+    assert json_of("change_problem", number, "--reopen")["problem"]["state"] == "open"
+    assert json_of("change_problem", number, "--dismiss", "--reason", "Not real")["problem"]["state"] == "dismissed"
+
+
+def test_what_cannot_be_said_of_a_problem_is_refused_in_one_line() -> None:
+    problem = make_problem(make_build("4.2.107"))
+
+    assert "No build 9" in refusal_of("report_problem", "9", "Loses mail", "--severity", "minor")
+    assert "title" in refusal_of("report_problem", "4.2.107", " ", "--severity", "minor")
+    assert "No problem P-0" in refusal_of("change_problem", 0, "--reopen")
+    assert "not the number" in refusal_of("change_problem", "banana", "--reopen")
+    assert "Say what changes" in refusal_of("change_problem", problem.pk)
+    assert "of its own" in refusal_of("change_problem", problem.pk, "--reopen", "--title", "Other")
+    assert "needs a reason" in refusal_of("change_problem", problem.pk, "--dismiss")
+    assert "not newer" in refusal_of("change_problem", problem.pk, "--fixed", "4.2.107")
+    assert Problem.objects.get().state == "open"
+
+
+def test_set_channel_sets_the_soak_time_and_the_switch() -> None:
+    """R6, R10."""
+    assert text_of("set_channel", "stable", "--soak", "7", "--automatic", "on") == (
+        "A build enters stable after 7 days in the channel before, by itself."
+    )
+    assert json_of("set_channel", "stable", "--soak", "7") == {
+        "channel": "stable", "soak": 604800.0, "automatic": True, "changed": False,
+    }  # fmt: skip
+    assert text_of("set_channel", "stable", "--soak", "0", "--automatic", "off") == (
+        "A build enters stable without a soak time, by hand."
+    )
+    assert "Say what changes" in refusal_of("set_channel", "stable")
+    assert "between 0 and 365 days" in refusal_of("set_channel", "stable", "--soak", "366")
+    for odd in ("nan", "inf", "banana"):
+        assert "not a number of days" in refusal_of("set_channel", "stable", "--soak", odd)
 
 
 @pytest.mark.django_db(transaction=True)

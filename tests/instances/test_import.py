@@ -13,9 +13,11 @@ from builds.maturity import Maturity
 from instances.exceptions import FleetInvalid
 from instances.fleet_files import COLUMNS, CUSTOMER_COLUMNS, HOST_COLUMNS, SITE_KEYS, read_fleet
 from instances.fleet_import import Fate, FleetReport, import_fleet
-from instances.models import Customer, Host, Instance, Target, TargetChange
-from instances.services import set_target
+from instances.models import Customer, Host, Instance, SiteWindow, Tag, Target, TargetChange
+from instances.services import set_target, windows_of
+from instances.window_text import format_windows
 from releasemgr.lib.actors import COMMAND, IMPORT, Origin
+from releasemgr.lib.history.models import Change
 from tests.commands import json_of, refusal_of, text_of
 from tests.factories import HOST_KEY, NOW, make_build, make_host
 from tests.together import run_together
@@ -67,7 +69,7 @@ def errors_of(path: Path) -> list[str]:
 
 
 def everything() -> list[list[dict[str, Any]]]:
-    models: list[Any] = [Customer, Host, Instance, TargetChange]
+    models: list[Any] = [Customer, Host, Instance, TargetChange, Tag, SiteWindow, Change]
     return [list(model.objects.order_by("pk").values()) for model in models]
 
 
@@ -362,6 +364,68 @@ def test_another_ending_and_a_missing_file_are_refused(write: Any, tmp_path: Pat
     assert errors_of(tmp_path / "none.csv") == [f"{tmp_path}/none.csv cannot be read: No such file or directory."]
 
 
+NIGHTS = "Mon-Fri 01:00-04:00 Europe/Dublin"
+
+
+def test_tags_and_windows_are_imported_and_the_same_again_is_no_change(write: Any) -> None:
+    path = write(fleet(tags="canary, Healthcare", window=f"{NIGHTS}; Sat 22:00-02:00 UTC"))
+
+    assert bring_in(path).sites == {"shop": Fate.CREATED}
+
+    site = Instance.objects.get()
+    assert [tag.name for tag in site.tags.all()] == ["canary", "healthcare"]
+    assert format_windows(windows_of(site)) == f"{NIGHTS}; Sat 22:00-02:00 UTC"
+    assert bring_in(path).sites == {"shop": Fate.UNCHANGED}
+    report = bring_in(write(fleet(tags="canary", window=NIGHTS)))
+    assert report.sites == {"shop": Fate.CHANGED}
+    assert [tag.name for tag in site.tags.all()] == ["canary"]
+    assert format_windows(windows_of(site)) == NIGHTS
+    assert bring_in(write(fleet())).sites == {"shop": Fate.UNCHANGED}
+    assert site.tags.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"tags": "a b!"}, "sites[0].tags: “b!” is not a tag: letters, digits, hyphens, underscores."),
+        (
+            {"window": f"{NIGHTS}; Mon 01:00-02:00 Mars/Olympus"},
+            "sites[0].window: “Mon 01:00-02:00 Mars/Olympus”: “Mars/Olympus” is not a time zone.",
+        ),
+    ],
+)
+def test_p6_tags_and_windows_that_may_not_be_are_errors(write: Any, values: dict[str, str], error: str) -> None:
+    assert errors_of(write(fleet(**values))) == [error]
+    assert not Tag.objects.exists()
+
+
+def test_an_import_writes_one_change_for_each_thing_and_act(write: Any) -> None:
+    bring_in(write(fleet(tags="canary", window=NIGHTS)))
+
+    added = {change.kind: change for change in Change.objects.all()}
+    assert set(added) == {"customer.added", "host.added", "site.added"}
+    site = added["site.added"]
+    assert (site.origin, site.after["target"], site.after["tags"], site.after["window"], site.after["host"]) == (
+        "import", {"channel": "release"}, ["canary"], NIGHTS, "web1",
+    )  # fmt: skip
+    bring_in(write(fleet(tags="late", path="/srv/new", target="stable")))
+    changed = {change.kind: (change.before, change.after) for change in Change.objects.exclude(kind__endswith="added")}
+    assert changed == {
+        "site.changed": ({"path": "/srv/shop"}, {"path": "/srv/new"}),
+        "tags.changed": ({"tags": ["canary"]}, {"tags": ["late"]}),
+        "target.changed": ({"channel": "release"}, {"channel": "stable"}),
+    }
+
+
+def test_a_pin_from_a_file_has_a_reason(write: Any) -> None:
+    """T2."""
+    make_build("4.2")
+
+    bring_in(write(fleet(target="4.2")))
+
+    assert Instance.objects.get().pin_reason == "Imported."
+
+
 def test_every_key_is_explained_in_the_manual() -> None:
     explained = set(re.findall(r"`([a-z_]+)`", PAGE))
 
@@ -372,7 +436,9 @@ def test_every_key_is_explained_in_the_manual() -> None:
 def test_a_second_run_costs_the_same_queries_for_any_number_of_sites(write: Any) -> None:
     def queries_of_a_second_run(number: int) -> int:
         data = fleet()
-        data["sites"] = [SITE | {"slug": f"shop{one}", "path": f"/srv/{one}"} for one in range(number)]
+        data["sites"] = [
+            SITE | {"slug": f"shop{one}", "path": f"/srv/{one}", "tags": "a", "window": NIGHTS} for one in range(number)
+        ]
         bring_in(write(data))
         with CaptureQueriesContext(connection) as again:
             bring_in(write(data))

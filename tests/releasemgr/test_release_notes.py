@@ -119,7 +119,7 @@ def test_a_long_way_has_pages_and_is_folded_but_for_the_newest(
     for number in range(1, 24):
         make_build(f"1.{number}")
 
-    with django_assert_max_num_queries(22):  # about fifteen of them for the shell
+    with django_assert_max_num_queries(42):  # about thirty of them for the shell
         html = reader.get(f"{PAGE}?from=1.1&to=1.23").content.decode()
 
     assert html.count("<details") == 20

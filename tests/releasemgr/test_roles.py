@@ -40,6 +40,7 @@ def test_people_have_what_their_role_says_and_no_more(
         permission: [person.has_perm(permission) for person in people]
         for permission in (
             "builds.view_build", "instances.change_target", "builds.promote_build", "instances.approve_host_key",
+            "builds.add_problem", "builds.override_gate", "builds.change_policy", "builds.add_acknowledgement",
         )
     }  # fmt: skip
     assert able == {
@@ -47,6 +48,10 @@ def test_people_have_what_their_role_says_and_no_more(
         "instances.change_target": [False, False, True, True, True],
         "builds.promote_build": [False, False, False, True, True],
         "instances.approve_host_key": [False, False, False, False, True],
+        "builds.add_problem": [False, False, True, True, True],
+        "builds.override_gate": [False, False, False, True, True],
+        "builds.change_policy": [False, False, False, True, True],
+        "builds.add_acknowledgement": [False, False, False, True, True],
     }
     assert roles_with("builds.promote_build") == ["Release manager", "Administrator"]
 

@@ -20,9 +20,9 @@ from tests.factories import make_build, make_host, make_instance
 from upgrades.choices import EndCode, Outcome, UpgradeState
 from upgrades.management.shapes import run_text
 from upgrades.models import Decision, Run, Schedule, Upgrade
-from upgrades.plan import Rule, plan
+from upgrades.plan import Rule
 from upgrades.sentences import decision_sentence
-from upgrades.services.planning import gather_facts, next_night
+from upgrades.services.planning import next_night, plan_night
 from upgrades.services.runs import night_by_hand, open_due_night
 from upgrades.version_check import Answer
 
@@ -84,11 +84,27 @@ def test_set_target_prints_json_and_a_second_time_changes_nothing() -> None:
 
     assert first["changed"]
     assert not again["changed"]
-    assert first["before"] == {"channel": "release", "version": None}
-    assert first["target"] == again["target"] == {"channel": "beta", "version": None}
+    no_pin = {"version": None, "ends": None, "until": None, "then": None}
+    assert first["before"] == no_pin | {"channel": "release"}
+    assert first["target"] == again["target"] == no_pin | {"channel": "beta"}
     assert (first["tonight"]["code"], first["tonight"]["to"]) == ("upgrade", "4.3")
     assert text_of("set_target", "globex", "--channel", "beta").startswith("globex: beta already.")
     assert TargetChange.objects.count() == 1
+
+
+def test_t2_t4_set_target_pins_until_a_date_until_caught_up_and_downwards() -> None:
+    make_build("4.0")
+    pin = ("set_target", "acme-shop", "--version", "4.3", "--reason", "A fix")
+
+    dated = json_of(*pin, "--until", "2027-01-01T00:00", "--then", "beta")["target"]
+    assert (dated["ends"], dated["until"], dated["then"]) == ("on_date", "2027-01-01T00:00:00+00:00", "beta")
+    assert json_of(*pin, "--until", "caught-up", "--then", "stable")["target"]["ends"] == "caught_up"
+    assert json_of("set_target", "globex", "--version", "4.0", "--reason", "Back", "--downgrade")["changed"]
+    assert site("globex").may_downgrade
+    assert refusal_of("set_target", "globex", "--version", "4.3") == "Pinning globex to 4.3 needs a reason."
+    assert "Only a pin ends" in refusal_of("set_target", "globex", "--channel", "beta", "--until", "caught-up")
+    assert "Only a pin ends" in refusal_of(*pin, "--then", "beta")
+    assert "is not a time" in refusal_of(*pin, "--until", "soon")
 
 
 def test_t4_set_target_refuses_in_one_line_and_changes_nothing() -> None:
@@ -108,7 +124,7 @@ def test_t4_set_target_refuses_in_one_line_and_changes_nothing() -> None:
 
 def test_p1_show_plan_says_what_the_plan_says() -> None:
     night = next_night(clock.now())
-    planned = plan(gather_facts(), night.starts_at)
+    planned = plan_night(clock.now())[1]
 
     shown = json_of("show_plan")
 

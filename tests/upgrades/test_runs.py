@@ -15,10 +15,11 @@ from upgrades.choices import EndCode, Outcome, RunKind, RunState, UpgradeState
 from upgrades.exceptions import NothingToUpgrade, PlanChanged
 from upgrades.models import Decision, Run, Schedule, Upgrade
 from upgrades.plan import Code, fingerprint, plan
-from upgrades.services.planning import gather_facts
+from upgrades.services.facts import facts_now
+from upgrades.services.halts import finish
+from upgrades.services.planning import plan_night
 from upgrades.services.runs import (
     close_overdue_runs,
-    end_finished_runs,
     open_due_night,
     open_night,
     record_missed_nights,
@@ -58,7 +59,7 @@ def test_p7_the_night_is_planned_once_however_often_it_is_asked() -> None:
 
 def test_p1_a_run_does_what_the_plan_said_in_the_plans_order() -> None:
     fleet()
-    planned = plan(gather_facts(), ONE)
+    planned = plan_night(NOW)[1]
 
     run = open_due_night(ONE)
 
@@ -235,7 +236,7 @@ def test_a_manual_run_upgrades_the_chosen_sites_now_and_is_its_own_kind() -> Non
 def test_p1_a_manual_run_of_a_plan_that_nobody_saw_starts_nothing() -> None:
     fleet()
     site = make_instance("chosen", runs="4.1")
-    seen = fingerprint(plan(gather_facts([site]), NOW))
+    seen = fingerprint(plan(facts_now([site], NOW), NOW))
     make_build("4.3", maturity=Maturity.STABLE)
 
     with pytest.raises(PlanChanged):
@@ -269,7 +270,7 @@ def test_p7_what_has_not_begun_when_the_time_is_over_is_not_started() -> None:
     assert Run.objects.get().ended_at is None
 
     running.end(Outcome.ROLLED_BACK, EndCode.STEP_FAILED, now=over, step="health")
-    assert end_finished_runs(over) == 1
+    assert finish(over) == 1
     assert Run.objects.get().state is RunState.WITH_FAILURES
     assert Run.objects.for_list().get().state is RunState.WITH_FAILURES
 
@@ -277,7 +278,7 @@ def test_p7_what_has_not_begun_when_the_time_is_over_is_not_started() -> None:
 def test_a_run_that_is_still_being_planned_is_not_ended() -> None:
     make_run(planned_at=None)
 
-    assert end_finished_runs(NOW) == 0
+    assert finish(NOW) == 0
 
 
 def test_the_list_of_runs_counts_how_upgrades_ended() -> None:

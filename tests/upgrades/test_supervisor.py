@@ -13,7 +13,7 @@ from builds.maturity import Maturity
 from instances.models import Target
 from instances.services import set_target
 from releasemgr.lib.actors import COMMAND
-from tests.factories import NOW, make_build, make_host, make_instance
+from tests.factories import NOW, make_build, make_host, make_instance, one_wave
 from tests.fakes import FakeHost, FakeRun, begin, complete, hang, roll_back
 from tests.upgrades.supervising import due_upgrade, impatient, supervise, supervising, supervisor, until
 from upgrades import host_thread
@@ -239,6 +239,7 @@ def test_a_runner_that_is_gone_in_a_change_needs_a_person_and_locks_the_site() -
 
 
 def test_no_more_upgrades_of_a_host_run_at_once_than_it_allows() -> None:
+    one_wave()
     fake = FakeHost(script=hang)
     make_build("2.0", maturity=Maturity.RELEASE)
     host = make_host(max_parallel=2)

@@ -83,7 +83,7 @@ def test_u2_the_page_says_what_happened_how_the_site_stands_and_what_to_do(clien
     page = client.get(f"/upgrades/{upgrade.pk}/").content.decode()
 
     assert "Failed at Migrate. The site is up on 1.0 again." in page
-    assert "The next night tries again" in page
+    assert "It is not tried again by itself" in page
     assert '<a class="btn btn-plain btn-sm" href="?line=3#L3">Go to line 3</a>' in page
 
 

@@ -5,6 +5,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -61,6 +62,10 @@ class Recipe:
     way_back: tuple[Step, ...]
     scripts: Mapping[str, bytes]
     """Every script of the folder by name, also those that only others read."""
+    way_down: bool = False
+    """Whether its steps also lead to an older version, when DIRECTION is down (T4)."""
+    usually: timedelta | None = None
+    """How long an upgrade takes where the site's past does not tell (P6)."""
 
     @property
     def version_program(self) -> bytes:
@@ -87,7 +92,7 @@ class _Reader:
 
     def recipe(self) -> Recipe:
         table = self._table()
-        self._only_keys(table, {"title", "version", "steps", "way_back"}, "")
+        self._only_keys(table, {"title", "version", "way_down", "usual_minutes", "steps", "way_back"}, "")
         steps = tuple(self._steps(table))
         recipe = Recipe(
             name=self.path.parent.name,
@@ -96,6 +101,8 @@ class _Reader:
             steps=steps,
             way_back=tuple(self._way_back(table, {step.name for step in steps})),
             scripts=self.scripts,
+            way_down=self._flag(table, "way_down"),
+            usually=self._minutes(table, "usual_minutes"),
         )
         self._names_differ(recipe)
         self._phases_are_in_order(recipe)
@@ -185,6 +192,20 @@ class _Reader:
         if type(seconds) is not int or not 1 <= seconds <= LONGEST_STEP:
             raise self._wrong(f"{at}.timeout", f"whole seconds from 1 to {LONGEST_STEP}")
         return seconds
+
+    def _flag(self, table: Mapping[str, object], key: str) -> bool:
+        value = table.get(key, False)
+        if not isinstance(value, bool):
+            raise self._wrong(key, "true or false")
+        return value
+
+    def _minutes(self, table: Mapping[str, object], key: str) -> timedelta | None:
+        value = table.get(key)
+        if value is None:
+            return None
+        if type(value) is not int or not 1 <= value <= LONGEST_STEP // 60:
+            raise self._wrong(key, f"whole minutes from 1 to {LONGEST_STEP // 60}")
+        return timedelta(minutes=value)
 
     def _names_differ(self, recipe: Recipe) -> None:
         counts = Counter(step.name for step in [*recipe.steps, *recipe.way_back])

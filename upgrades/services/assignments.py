@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db.models import F, Max
 from django.db.models.functions import Length
 
-from builds.versions import parse_version
+from builds.versions import key_of, parse_version
 from instances.models import Host, Instance
 from upgrades.assignment import Assignment, VersionQuestion
 from upgrades.choices import UpgradeState
@@ -86,6 +86,7 @@ def site_values(instance: Instance) -> dict[str, str]:
 def _values(upgrade: Upgrade) -> dict[str, str]:
     return site_values(upgrade.instance) | {
         "UPGRADE": str(upgrade.pk),
+        "DIRECTION": "down" if upgrade.build.version_key < (key_of(upgrade.from_version) or "") else "up",
         "FROM_VERSION": upgrade.from_version,
         "TO_VERSION": upgrade.build.version,
         "TO_VERSION_CANONICAL": str(parse_version(upgrade.build.version)),

@@ -1,32 +1,34 @@
 """Who works on what: leases on hosts by the database's time, and the start of an upgrade (U1, P9)."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from instances.models import Host, Instance
-from upgrades.choices import BEGUN, EndCode, Outcome, UpgradeState
+from upgrades.choices import EndCode, Outcome, UpgradeState
 from upgrades.exceptions import UpgradeChanged
-from upgrades.models import HostLease, Upgrade
+from upgrades.models import HostLease, Policy, Run, Upgrade
 from upgrades.plan import Decision
 from upgrades.sentences import decision_sentence
+from upgrades.services import waves
 from upgrades.services.planning import decide_at_start
 from upgrades.services.slots import LEASE
 
 
-def claim_hosts(token: uuid.UUID, *, most: int, now: datetime) -> list[Host]:
+def claim_hosts(token: uuid.UUID, *, most: int, due: Collection[int]) -> list[Host]:
     """Takes free hosts on which something is due or under way, at most so many.
 
     A host whose lease ran out is free: its holder is dead or cut off, and what runs there is attached to again.
     Our own is not free for us, also when it ran out: we have a thread there, or have set the host aside.
-    One query while there is nothing to take.
+    `due` are the hosts on which something may begin. One query while there is nothing to take.
     """
-    wanted = _free_hosts_with_work(now)
+    wanted = _free_hosts_with_work(due)
     if not wanted:
         return []
     HostLease.objects.bulk_create([HostLease(host_id=pk) for pk in wanted], ignore_conflicts=True)
@@ -37,11 +39,10 @@ def claim_hosts(token: uuid.UUID, *, most: int, now: datetime) -> list[Host]:
     return list(Host.objects.filter(pk__in=taken))
 
 
-def _free_hosts_with_work(now: datetime) -> list[int]:
-    due = Q(state=UpgradeState.WAITING, run__starts_at__lte=now, run__ends_at__gt=now)
-    busy = Upgrade.objects.filter(due | Q(state__in=BEGUN))
-    free = busy.filter(Q(instance__host__lease=None) | Q(instance__host__lease__until__lt=Now()))
-    return list(free.order_by().values_list("instance__host_id", flat=True).distinct())
+def _free_hosts_with_work(due: Collection[int]) -> list[int]:
+    wanted = Host.objects.filter(Q(pk__in=due) | Exists(Upgrade.objects.begun().filter(instance__host=OuterRef("pk"))))
+    free = wanted.filter(Q(lease=None) | Q(lease__until__lt=Now()))
+    return list(free.order_by("pk").values_list("pk", flat=True))
 
 
 def renew(token: uuid.UUID) -> set[int]:
@@ -51,13 +52,18 @@ def renew(token: uuid.UUID) -> set[int]:
     return set(ours.values_list("host_id", flat=True))
 
 
-def due_on(hosts: Collection[int], *, now: datetime) -> dict[int, list[int]]:
-    """The numbers of what is due on these hosts, in the order of their turn, by host. One query."""
-    due: dict[int, list[int]] = {host: [] for host in hosts}
-    rows = Upgrade.objects.claimable(now).filter(instance__host__in=hosts)
-    for host, number in rows.values_list("instance__host_id", "pk"):
+def due_by_host(now: datetime) -> dict[int, list[int]]:
+    """The numbers of what may begin, in the order of their turn, by host. At most three queries."""
+    due: dict[int, list[int]] = defaultdict(list)
+    for number, host in waves.claimable(now):
         due[host].append(number)
     return due
+
+
+def room() -> int:
+    """How many more upgrades may begin, over all hosts and workers (P4)."""
+    limit = Policy.objects.values_list("max_parallel", flat=True).get()
+    return max(0, limit - Upgrade.objects.begun().count())
 
 
 def still_held(token: uuid.UUID, hosts: Collection[int]) -> set[int]:
@@ -75,28 +81,40 @@ def release(token: uuid.UUID, hosts: Collection[int] | None = None) -> None:
 def begin(upgrade: Upgrade, *, now: datetime) -> bool:
     """Starts a waiting upgrade if the plan still says so, else ends it as skipped, with the reason (P9).
 
-    Whether it starts. The site's row is held meanwhile, so that a change of its target comes before or after.
+    Whether it starts. One whose turn comes later in the run waits on. The policy, the run and the site are held
+    meanwhile, so that the limit over all is kept, and a halt, a hold or a change of target comes before or after.
     """
     try:
         with transaction.atomic():
+            Policy.objects.select_for_update().get()
+            run = Run.objects.select_for_update().get(pk=upgrade.run_id)
+            if not room() or run.halts.undecided().exists():
+                return False
             sites = Instance.objects.select_for_update(of=("self",)).select_related("host", "customer", "target_build")
             decision = decide_at_start(upgrade, sites.get(pk=upgrade.instance_id), now=now)
-            refusal = _refusal(upgrade, decision)
-            if refusal:
-                upgrade.end(Outcome.SKIPPED, EndCode.REPLANNED, now=now, text=refusal)
-                return False
-            upgrade.move(UpgradeState.STARTING, now=now, started_at=now)
+            return _begin_as_decided(upgrade, decision, now)
     except (IntegrityError, UpgradeChanged):
         return False
+
+
+def _begin_as_decided(upgrade: Upgrade, decision: Decision, now: datetime) -> bool:
+    refusal = _refusal(upgrade, decision)
+    if refusal:
+        upgrade.end(Outcome.SKIPPED, EndCode.REPLANNED, now=now, text=refusal)
+        return False
+    if decision.opens_at and decision.opens_at > now:
+        Upgrade.objects.waiting().filter(pk=upgrade.pk).update(opens_at=decision.opens_at)
+        return False
+    upgrade.move(UpgradeState.STARTING, now=now, started_at=now)
     return True
 
 
 def _refusal(upgrade: Upgrade, decision: Decision) -> str:
     """Why it may not start any more; empty where it may."""
-    if not decision.upgrades or decision.to is None:
+    if not decision.upgrades or not decision.legs:
         return decision_sentence(decision)
-    if decision.to.id != upgrade.build_id:
-        return _("Its target means %(version)s now.") % {"version": decision.to.version}
+    if decision.legs[0].id != upgrade.build_id:
+        return _("Its target means %(version)s now.") % {"version": decision.legs[0].version}
     if decision.site.reported != upgrade.from_version:
         return _("The site reports %(version)s now.") % {"version": decision.site.reported}
     return ""

@@ -2,8 +2,11 @@
 
 from datetime import datetime
 
+from django.db import transaction
+
 from instances.models import Instance
 from releasemgr.lib.actors import Actor
+from releasemgr.lib.history.services import record
 from upgrades.exceptions import ReasonMissing, UpgradeChanged
 from upgrades.models import Upgrade
 
@@ -15,9 +18,11 @@ def unlock_site(upgrade: Upgrade, *, actor: Actor, now: datetime, note: str) -> 
     """
     if not note.strip():
         raise ReasonMissing("Unlocking a site needs a reason: say what you found on it.")
-    decided = Upgrade.objects.awaiting_a_person().filter(pk=upgrade.pk).update(
-        decided_at=now, decided_by=actor.user, decision_note=note.strip()
-    )  # fmt: skip
-    if not decided:
-        raise UpgradeChanged(f"Upgrade {upgrade.pk} does not wait for a person any more.")
+    with transaction.atomic():
+        decided = Upgrade.objects.awaiting_a_person().filter(pk=upgrade.pk).update(
+            decided_at=now, decided_by=actor.user, decision_note=note.strip()
+        )  # fmt: skip
+        if not decided:
+            raise UpgradeChanged(f"Upgrade {upgrade.pk} does not wait for a person any more.")
+        record("site.unlocked", upgrade.instance, actor=actor, now=now, reason=note, after={"upgrade": upgrade.pk})
     return upgrade.instance

@@ -11,11 +11,10 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from builds.models import Build
 from instances.choices import Kind
 from instances.models import Instance
-from upgrades.choices import GOOD, Outcome
+from upgrades.choices import BROKE, GOOD, Outcome
 from upgrades.models import Upgrade
 
 DAY = timedelta(days=1)
-BROKE = (Outcome.ROLLED_BACK, Outcome.FAILED_CLEAN, Outcome.NEEDS_A_PERSON)
 
 
 @dataclass(frozen=True)

@@ -1,60 +1,30 @@
-"""Gathers the facts and asks the plan (P1): tonight, one site, and previews of changes not yet made."""
+"""Asks the plan (P1): about tonight, one site, and previews of changes not yet made."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
-
-from django.db.models import QuerySet
+from datetime import datetime, timedelta
 
 from builds.maturity import BuildFacts, Maturity, channel_named, resolve
 from builds.models import Build
-from instances.choices import Kind
 from instances.models import Instance, Target
+from instances.services import pauses_for, windows_for
+from instances.windows import Span
+from upgrades.choices import RunKind
 from upgrades.models import Run, Schedule, Upgrade
-from upgrades.night import Night
-from upgrades.plan import Decision, Facts, SiteFacts, fingerprint, plan
+from upgrades.night import Night, Timetable
+from upgrades.plan import Decision, Facts, Rule, SiteFacts, fingerprint, plan
+from upgrades.services.facts import ALWAYS_WAIVED, facts_now, facts_of_night
+from upgrades.turns import next_turn
+
+FORESEEN = timedelta(days=62)
 
 
-def gather_facts(instances: Iterable[Instance] | None = None, *, starting: Upgrade | None = None) -> Facts:
-    """What the plan depends on, for these sites or for all. Four queries, whatever the number of sites.
+def next_night(now: datetime, timetable: Timetable | None = None) -> Night:
+    """The first night that has not started, and was not run by hand ahead of its time.
 
-    Sites are read anew, whatever the caller's objects say. For an upgrade that is `starting`, other upgrades of
-    its site count as under way only once they have begun.
+    By the schedule, or by another `timetable`.
     """
-    sites = Instance.objects.for_list()
-    if instances is not None:
-        sites = sites.filter(pk__in=[instance.pk for instance in instances])
-    running = Upgrade.objects.begun().exclude(pk=starting.pk) if starting else Upgrade.objects.active()
-    numbers = _by_site(running), _by_site(Upgrade.objects.awaiting_a_person())
-    builds = {build.pk: build.facts() for build in Build.objects.defer("changelog")}
-    return Facts(tuple(_site_facts(site, *numbers) for site in sites), builds)
-
-
-def _by_site(upgrades: QuerySet[Upgrade]) -> dict[int, int]:
-    """The upgrade's number by its site's id. One query."""
-    return dict(upgrades.order_by("pk").values_list("instance_id", "pk"))
-
-
-def _site_facts(site: Instance, running: dict[int, int], stuck: dict[int, int]) -> SiteFacts:
-    return SiteFacts(
-        id=site.pk,
-        slug=site.slug,
-        live=site.kind == Kind.LIVE,
-        channel=channel_named(site.target_channel_id) if site.target_channel_id else None,
-        pin=site.target_build_id,
-        reported=site.reported_version,
-        key=site.reported_key,
-        host=site.host.name,
-        host_enabled=site.host.enabled,
-        host_key_trusted=site.host.key_trusted,
-        running=running.get(site.pk),
-        needs_a_person=stuck.get(site.pk),
-    )
-
-
-def next_night(now: datetime) -> Night:
-    """The first night that has not started, and was not run by hand ahead of its time."""
-    timetable = Schedule.objects.get().timetable
+    timetable = timetable or Schedule.objects.get().timetable
     night = timetable.next(now)
     while Run.objects.filter(date=night.date).exists():
         night = timetable.next(night.starts_at)
@@ -62,25 +32,45 @@ def next_night(now: datetime) -> Night:
 
 
 def plan_night(now: datetime, at: datetime | None = None) -> tuple[Night, list[Decision]]:
-    """The next night after `now` (or the one that starts at `at`), and what it does to every site."""
-    night = next_night(now)
-    return night, plan(gather_facts(), at or night.starts_at)
+    """The next night after `now` (or one that starts at `at`), and what it does to every site."""
+    night = night_from(at, now) if at else next_night(now)
+    return night, decisions_of(facts_of_night(night), night)
 
 
-def decide_site(instance: Instance, *, at: datetime) -> Decision:
-    """What happens to one site in the night that starts at `at`."""
-    return plan(gather_facts([instance]), at)[0]
+def night_from(at: datetime, now: datetime) -> Night:
+    """A night of the usual length that starts then."""
+    usual = next_night(now)
+    return Night(usual.date, at, at + (usual.ends_at - usual.starts_at))
 
 
-def preview_target(instance: Instance, target: Target, *, at: datetime) -> Decision:
-    """What that night would do to the site if it had this target (T3). Changes nothing."""
-    facts = gather_facts([instance])
-    site = replace(
-        facts.sites[0],
-        channel=channel_named(target.channel) if target.channel else None,
-        pin=target.build.pk if target.build else None,
-    )
-    return plan(replace(facts, sites=(site,)), at)[0]
+def decisions_of(facts: Facts, night: Night) -> list[Decision]:
+    return plan(facts, night.starts_at, night.ends_at)
+
+
+def decide_sites(instances: Iterable[Instance], night: Night) -> dict[int, Decision]:
+    """What that night does to these sites, by id."""
+    return {decision.site.id: decision for decision in decisions_of(facts_of_night(night, instances), night)}
+
+
+def decide_site(instance: Instance, night: Night) -> Decision:
+    return decide_sites([instance], night)[instance.pk]
+
+
+def with_target(facts: Facts, target: Target, *, consent: bool = False) -> Facts:
+    """The same with every site having this target. `consent` lets each leave its current version downwards (T4)."""
+    sites = [
+        replace(
+            site,
+            channel=channel_named(target.channel) if target.channel else None,
+            pin=target.build.pk if target.build else None,
+            pin_ends=target.ends,
+            pin_until=target.until,
+            pin_then=channel_named(target.then) if target.then else None,
+            consent=site.key if consent else None,
+        )
+        for site in facts.sites
+    ]
+    return replace(facts, sites=tuple(sites))
 
 
 @dataclass(frozen=True)
@@ -96,9 +86,31 @@ class Effect:
 
     @property
     def changed(self) -> bool:
-        """Whether the target means another build now, or the site gets another decision."""
-        versions = [decision.to.version if decision.to else None for decision in (self.before, self.after)]
-        return versions[0] != versions[1] or self.before.code != self.after.code
+        """Whether the target means another build now, the site gets another decision, or another way there."""
+        return _gist(self.before) != _gist(self.after)
+
+
+def _gist(decision: Decision) -> tuple[str, str, tuple[str, ...]]:
+    return decision.code, decision.to.version if decision.to else "", tuple(leg.version for leg in decision.legs)
+
+
+def preview_of(facts: Facts, change: Callable[[Facts], Facts], night: Night) -> list[Effect]:
+    """What a change of the facts does to each site that night, in the order of the plan after it. Changes nothing."""
+    before = {decision.site.id: decision for decision in decisions_of(facts, night)}
+    return [Effect(before[after.site.id], after) for after in decisions_of(change(facts), night)]
+
+
+def preview_target(instance: Instance, target: Target, night: Night, *, consent: bool = False) -> Effect:
+    """What that night would do to the site if it had this target (T3). Changes nothing."""
+    return preview_targets([instance], target, night, consent=consent)[0]
+
+
+def preview_targets(
+    instances: Iterable[Instance], target: Target, night: Night, *, consent: bool = False
+) -> list[Effect]:
+    """The same for many (T9)."""
+    facts = facts_of_night(night, instances)
+    return preview_of(facts, lambda facts: with_target(facts, target, consent=consent), night)
 
 
 @dataclass(frozen=True)
@@ -141,29 +153,63 @@ class MovePreview:
         return sum(effect.after.upgrades for effect in self.effects)
 
 
-def preview_move(build: Build, to: Maturity, *, at: datetime, facts: Facts | None = None) -> MovePreview:
-    """What the night that starts at `at` would do if the build were there. Changes nothing.
+def preview_move(
+    build: Build, to: Maturity, night: Night, *, now: datetime, facts: Facts | None = None,
+    accepted: Collection[int] = (),
+) -> MovePreview:  # fmt: skip
+    """What that night would do if the build were there from now on. Changes nothing.
 
-    `facts` are those of the whole fleet, if the caller has them: then it asks nothing.
+    `facts` are those of the whole fleet that night, if the caller has them: then it asks nothing. `accepted` are the
+    numbers of the problems that moving it accepts, as an override does (R8).
     """
-    facts = facts or gather_facts()
-    moved = replace(facts.builds[build.pk], maturity=to)
-    return _preview(facts, moved, to, at)
+    facts = facts or facts_of_night(night)
+    moved = facts.builds[build.pk].moved(to, now).accepting(accepted)
+    return _preview(facts, moved, to, night)
 
 
-def preview_withdrawal(build: Build, *, at: datetime) -> MovePreview:
-    """What the night that starts at `at` would do if the build were withdrawn. Changes nothing."""
-    facts = gather_facts()
-    return _preview(facts, replace(facts.builds[build.pk], withdrawn=True), build.stage, at)
+def preview_withdrawal(build: Build, night: Night, *, replacement: Build | None = None) -> MovePreview:
+    """What that night would do if the build were withdrawn. Changes nothing.
+
+    A stepping stone is none any more then; its `replacement`, if any, becomes one (T8).
+    """
+    facts = facts_of_night(night)
+    if replacement:
+        stone = replace(facts.builds[replacement.pk], stepping_stone=True)
+        facts = replace(facts, builds={**facts.builds, stone.id: stone})
+    return _preview(facts, replace(facts.builds[build.pk], withdrawn=True, stepping_stone=False), build.stage, night)
 
 
-def _preview(facts: Facts, changed: BuildFacts, to: Maturity, at: datetime) -> MovePreview:
+def _preview(facts: Facts, changed: BuildFacts, to: Maturity, night: Night) -> MovePreview:
     after = replace(facts, builds={**facts.builds, changed.id: changed})
-    pairs = zip(plan(facts, at), plan(after, at), strict=True)
     replaces = resolve(facts.builds.values(), to) if to else None
-    return MovePreview(changed, to, replaces, tuple(Effect(*pair) for pair in pairs))
+    return MovePreview(changed, to, replaces, tuple(preview_of(facts, lambda _facts: after, night)))
 
 
 def decide_at_start(upgrade: Upgrade, instance: Instance, *, now: datetime) -> Decision:
-    """Asks once more, when an upgrade starts (P9). The caller holds the site's row."""
-    return plan(gather_facts([instance], starting=upgrade), now)[0]
+    """Asks once more, when an upgrade starts (P9). The caller holds the site's row.
+
+    Its turn may come later in the same run: then `opens_at` of the decision is not `now`.
+    """
+    facts = facts_now([instance], now, waived=waived_in(upgrade.run), starting=upgrade)
+    return plan(facts, now, upgrade.run.ends_at)[0]
+
+
+def waived_in(run: Run) -> frozenset[Rule]:
+    """Which rules a person set aside for this run."""
+    return frozenset() if run.kind == RunKind.NIGHTLY else ALWAYS_WAIVED | {Rule(name) for name in run.waived}
+
+
+def next_chances(instances: Iterable[Instance], now: datetime, needs: timedelta) -> dict[int, datetime | None]:
+    """When each site may be upgraded next, by its windows, holds and freezes alone; None: not within two months.
+
+    Three queries, whatever the number of sites.
+    """
+    sites = list(instances)
+    nights = _nights(now)
+    pauses, windows = pauses_for(sites, now, nights[-1].ends_at), windows_for(sites)
+    return {site.pk: next_turn(windows.get(site.pk, ()), pauses.get(site.pk, ()), needs, nights) for site in sites}
+
+
+def _nights(now: datetime) -> list[Span]:
+    timetable = Schedule.objects.get().timetable
+    return [Span(night.starts_at, night.ends_at) for night in timetable.started_between(now, now + FORESEEN)]

@@ -1,21 +1,26 @@
 """Makes runs out of plans: the night's, exactly one per local date, and manual ones (P7)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
 
+from builds.services import announce_eligible, gather_builds, promote_automatically
 from instances.models import Instance
+from instances.services import end_pins
 from releasemgr.lib import queue
 from releasemgr.lib.actors import AUTOMATIC, Actor
-from upgrades.choices import EndCode, Outcome, RunKind, UpgradeState
-from upgrades.exceptions import NothingToUpgrade, PlanChanged, UpgradeChanged
-from upgrades.models import Decision, Run, Schedule, Upgrade
+from upgrades.choices import GOOD, EndCode, Outcome, RunKind, UpgradeState
+from upgrades.exceptions import NothingToUpgrade, PlanChanged, ReasonMissing, UpgradeChanged
+from upgrades.models import Decision, Policy, Run, Schedule, Upgrade, Wave
 from upgrades.night import Night
-from upgrades.plan import Check, fingerprint, plan
+from upgrades.plan import Check, Facts, Rule, fingerprint, plan, plan_with_waves
 from upgrades.plan import Decision as Planned
-from upgrades.services import slots
-from upgrades.services.planning import gather_facts
+from upgrades.querysets import UpgradeQuerySet
+from upgrades.services import halts, slots
+from upgrades.services.facts import ALWAYS_WAIVED, facts_now, facts_of_night
+from upgrades.waves import Wave as PlannedWave
 
 DEFAULT_START, DEFAULT_END = time(1, 0), time(5, 0)
 MANUAL_RUN_LASTS = timedelta(hours=12)
@@ -24,7 +29,8 @@ REAPER_TASK = "upgrades.tasks.reap"
 
 
 def ensure_schedule(now: datetime) -> None:
-    """Keeps the schedule's row and the two entries of the queue that wake the night and the reaper."""
+    """Keeps the rows of schedule and policy, and the two entries of the queue that wake the night and the reaper."""
+    Policy.objects.get_or_create(pk=1)
     schedule, _created = Schedule.objects.get_or_create(
         pk=1, defaults={"start": DEFAULT_START, "end": DEFAULT_END, "since": now}
     )
@@ -53,14 +59,27 @@ def open_due_night(now: datetime) -> Run | None:
 def open_night(night: Night, *, actor: Actor, now: datetime) -> Run | None:
     """Plans this night and wakes the workers, in one transaction. None where it has its run already.
 
-    Dark nights before it are recorded first: later, this run would hide them.
+    Dark nights before it are recorded first: later, this run would hide them. What changes by itself comes before the
+    plan: promotions (R10), then pins that end (T2). A night that a person switched off is recorded as such.
     """
     with transaction.atomic():
         record_missed_nights(now)
         run = _claim_night(night, actor=actor, now=now)
-        if run is not None:
-            _plan_run(run, plan(gather_facts(), now), now)
+        if run is not None and not _switched_off(run, now):
+            promote_automatically(now=now)
+            announce_eligible(now=now)
+            end_pins(gather_builds(), now)
+            night = Night(night.date, now, night.ends_at)
+            _plan_run(run, facts_of_night(night), night.ends_at, now)
     return run
+
+
+def _switched_off(run: Run, now: datetime) -> bool:
+    if Policy.objects.get().nights_off_since is None:
+        return False
+    run.switched_off, run.planned_at, run.ended_at = True, now, now
+    run.save(update_fields=["switched_off", "planned_at", "ended_at"])
+    return True
 
 
 def night_by_hand(now: datetime) -> Night:
@@ -109,39 +128,57 @@ def record_missed_nights(now: datetime) -> list[Run]:
 
 
 def start_upgrades(
-    instances: Sequence[Instance], *, actor: Actor, now: datetime, reason: str = "", seen: str | None = None
-) -> Run:
+    instances: Sequence[Instance], *, actor: Actor, now: datetime, reason: str = "", seen: str | None = None,
+    waived: frozenset[Rule] = frozenset(), kind: RunKind = RunKind.MANUAL,
+) -> Run:  # fmt: skip
     """Upgrades these sites now, as their targets say (T9).
 
-    `seen` is the fingerprint of the plan that the person confirmed; None does not compare. Raises
-    NothingToUpgrade for no site at all, and PlanChanged.
+    `seen` is the fingerprint of the plan that the person confirmed; None does not compare. `waived` are the rules
+    that the person sets aside, with a reason: holds and freezes, windows (P8). Raises NothingToUpgrade for no site
+    at all, ReasonMissing, and PlanChanged.
     """
     if not instances:
         raise NothingToUpgrade("No site was chosen. Choose at least one.")
+    if waived and not reason.strip():
+        raise ReasonMissing("Upgrading through a hold, a freeze or outside the window needs a reason.")
     with transaction.atomic():
-        planned = plan(gather_facts(instances), now)
-        if seen is not None and seen != fingerprint(planned):
+        facts = facts_now(instances, now, waived=ALWAYS_WAIVED | waived)
+        if seen is not None and seen != fingerprint(plan(facts, now)):
             raise PlanChanged("The plan changed since it was shown. Nothing was started.")
         run = Run.objects.create(
-            kind=RunKind.MANUAL, starts_at=now, ends_at=now + MANUAL_RUN_LASTS, origin=actor.origin,
-            requested_by=actor.user, reason=reason.strip(),
+            kind=kind, starts_at=now, ends_at=now + MANUAL_RUN_LASTS, origin=actor.origin,
+            requested_by=actor.user, reason=reason.strip(), waived=sorted(waived),
         )  # fmt: skip
-        _plan_run(run, planned, now)
+        _plan_run(run, facts, None, now)
     return run
 
 
-def _plan_run(run: Run, planned: list[Planned], now: datetime) -> None:
+def _plan_run(run: Run, facts: Facts, until: datetime | None, now: datetime) -> None:
+    planned, waves = plan_with_waves(facts, now, until)
     Decision.objects.bulk_create([_decision_row(run, decision) for decision in planned], batch_size=500)
     going = [decision for decision in planned if decision.upgrades]
+    rows = _wave_rows(run, waves, {decision.site.id: decision for decision in going})
     recipes = dict(Instance.objects.values_list("pk", "recipe"))
-    Upgrade.objects.bulk_create(
-        [_upgrade_row(run, decision, place, recipes, now) for place, decision in enumerate(going)],
-        batch_size=500,
-    )
+    upgrades = [one for decision in going for one in _upgrade_rows(run, decision, rows, recipes, now)]
+    for place, upgrade in enumerate(upgrades):
+        upgrade.position = place
+    Upgrade.objects.bulk_create(upgrades, batch_size=500)
     run.planned_at, run.ended_at = now, None if going else now
     run.save(update_fields=["planned_at", "ended_at"])
     if going:
         slots.wake(now)
+
+
+def _wave_rows(run: Run, waves: Sequence[PlannedWave], going: Mapping[int, Planned]) -> dict[int, Wave]:
+    """By number."""
+    rows = [
+        Wave(
+            run=run, number=wave.number, stage=wave.stage, kind=wave.kind, opens_at=wave.opens_at,
+            planned=sum(len(going[site].legs) for site in wave.sites),
+        )
+        for wave in waves
+    ]  # fmt: skip
+    return {row.number: row for row in Wave.objects.bulk_create(rows)}
 
 
 def _decision_row(run: Run, planned: Planned) -> Decision:
@@ -156,33 +193,62 @@ def _decision_row(run: Run, planned: Planned) -> Decision:
 
 
 def check_as_json(check: Check) -> dict[str, object]:
-    return {"rule": check.rule, "code": check.code, "values": dict(check.values)}
+    kept: dict[str, object] = {"rule": check.rule, "code": check.code, "values": dict(check.values)}
+    return kept | ({"waived": check.waived} if check.waived else {})
 
 
-def _upgrade_row(run: Run, planned: Planned, place: int, recipes: dict[int, str], now: datetime) -> Upgrade:
-    assert planned.to is not None  # noqa: S101 - an upgrade always leads to a build
-    return Upgrade(
-        run=run, instance_id=planned.site.id, build_id=planned.to.id, from_version=planned.site.reported,
-        recipe=recipes[planned.site.id], position=place, created_at=now,
-    )  # fmt: skip
+def _upgrade_rows(
+    run: Run, planned: Planned, waves: Mapping[int, Wave], recipes: Mapping[int, str], now: datetime
+) -> list[Upgrade]:
+    """One for each leg (T8), from where the leg before ends."""
+    stations = [planned.site.reported, *[leg.version for leg in planned.legs]]
+    return [
+        Upgrade(
+            run=run, instance_id=planned.site.id, build_id=leg.id, from_version=stations[place],
+            recipe=recipes[planned.site.id], created_at=now, leg=place + 1, wave=waves[planned.wave or 0],
+            opens_at=planned.opens_at or now,
+        )
+        for place, leg in enumerate(planned.legs)
+    ]  # fmt: skip
 
 
 def close_overdue_runs(now: datetime) -> int:
     """Ends what had not begun when its run's time was over: not started, never late (P7). How many."""
     closed = 0
-    for upgrade in Upgrade.objects.waiting().filter(run__ends_at__lte=now).select_related("build"):
-        try:
-            with transaction.atomic():
-                upgrade.end(Outcome.NOT_STARTED, EndCode.TIME_OVER, now=now)
-                closed += 1
-        except UpgradeChanged:
-            continue
-    end_finished_runs(now)
+    overdue = Upgrade.objects.waiting().filter(run__ends_at__lte=now)
+    for run in Run.objects.filter(pk__in=overdue.values("run_id")):
+        halt = halts.close_halt(run, now)
+        closed += halts.leave_rest(run, halt, now) if halt else _leave_rest(overdue.filter(run=run), now)
+    settle(now)
     return closed
 
 
-def end_finished_runs(now: datetime) -> int:
-    """Ends every planned run of which nothing is waiting or under way. How many."""
-    unfinished = Upgrade.objects.exclude(state=UpgradeState.ENDED).values("run_id")
-    finished = Run.objects.open().exclude(planned_at=None).exclude(pk__in=unfinished)
-    return finished.update(ended_at=now)
+def _leave_rest(upgrades: UpgradeQuerySet, now: datetime) -> int:
+    left = 0
+    for upgrade in upgrades.select_related("build"):
+        try:
+            with transaction.atomic():
+                upgrade.end(Outcome.NOT_STARTED, EndCode.TIME_OVER, now=now)
+                left += 1
+        except UpgradeChanged:
+            continue
+    return left
+
+
+def settle(now: datetime) -> None:
+    """What follows from ends: paths that broke off, runs that are to halt, runs that are over."""
+    end_broken_paths(now)
+    halts.judge_runs(now)
+    halts.finish(now)
+
+
+def end_broken_paths(now: datetime) -> int:
+    """Ends the legs that wait for a leg that did not succeed (T8). How many."""
+    earlier = Upgrade.objects.filter(
+        run=OuterRef("run"), instance=OuterRef("instance"), leg__lt=OuterRef("leg"), state=UpgradeState.ENDED
+    ).exclude(outcome__in=GOOD)
+    number = 0
+    for upgrade in Upgrade.objects.waiting().filter(Exists(earlier), leg__gt=1).select_related("build"):
+        upgrade.end(Outcome.NOT_STARTED, EndCode.PATH_ENDED, now=now, leg=upgrade.leg - 1)
+        number += 1
+    return number

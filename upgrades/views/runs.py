@@ -23,12 +23,11 @@ from releasemgr.lib.permission import needs
 from upgrades import sentences
 from upgrades.choices import FAILED, GOOD, UNTOUCHED, EndCode, Outcome, UpgradeState
 from upgrades.models import Decision, Run, Upgrade, UpgradeEvent
-from upgrades.plan import Code, Rule
+from upgrades.plan import GOING, SETTLED, Code, Rule
 from upgrades.tables import RunTable
 
 PAGE = 50
 ROWS = 100
-SETTLED = (Code.UP_TO_DATE, Code.AHEAD, Code.NO_BUILD)
 
 
 @require_safe
@@ -90,7 +89,7 @@ def _selections() -> list[Selection]:
             "skipped",
             _("Skipped"),
             upgrades=lambda upgrade: upgrade.outcome == Outcome.SKIPPED,
-            decisions=lambda decision: decision.code not in (Code.UPGRADE, *SETTLED),
+            decisions=lambda decision: decision.code not in (*GOING, *SETTLED),
         ),
         Selection("on-target", _("On target"), decisions=lambda decision: decision.code in SETTLED),
     ]
@@ -98,7 +97,7 @@ def _selections() -> list[Selection]:
 
 def _results(request: HttpRequest, run: Run) -> dict[str, Any]:
     upgrades = list(Upgrade.objects.filter(run=run).for_list())
-    decisions = list(run.decisions.exclude(code=Code.UPGRADE).select_related("instance", "build"))
+    decisions = list(run.decisions.exclude(code__in=GOING).select_related("instance", "build"))
     chosen, views = _chosen(request, run, upgrades, decisions)
     rows = _rows(chosen, upgrades, decisions)
     page = Paginator(rows, ROWS).get_page(request.GET.get("page"))

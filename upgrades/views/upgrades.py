@@ -115,7 +115,7 @@ def facts_of(request: HttpRequest, upgrade: Upgrade, log: Log, now: datetime) ->
         "status_words": _status_words(upgrade, log, now),
         "took": upgrade.took,
         "what_happened": _what_happened(upgrade),
-        "advice": sentences.advice(Outcome(upgrade.outcome)) if upgrade.outcome else "",
+        "advice": sentences.advice(Outcome(upgrade.outcome), EndCode(upgrade.end_code)) if upgrade.outcome else "",
         "awaits": upgrade.outcome == Outcome.NEEDS_A_PERSON and upgrade.decided_at is None,
         "may_decide": request.user.has_perm(DECIDE),
         "roles": roles_with(DECIDE),

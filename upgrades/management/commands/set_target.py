@@ -1,21 +1,28 @@
 """Stands here, and not with the sites: it says what tonight will do, which the sites know nothing of."""
 
 from argparse import ArgumentParser
+from datetime import datetime
 from typing import Any
+
+from django.core.management.base import CommandError
 
 from builds.choices import ChannelName
 from builds.exceptions import BuildError
+from builds.models import Build
 from builds.services import build_named
 from instances.exceptions import InstanceError
 from instances.models import Instance, Target, TargetChange
+from instances.pins import PinEnd
 from instances.services import set_target, site_named
 from releasemgr.lib import clock
 from releasemgr.lib.actors import COMMAND
-from releasemgr.lib.commands import Answer, VerbCommand
+from releasemgr.lib.commands import Answer, VerbCommand, moment
 from upgrades.management.shapes import decision_shape
 from upgrades.plan import Decision
 from upgrades.sentences import decision_sentence
 from upgrades.services.planning import decide_site, next_night
+
+CAUGHT_UP = "caught-up"
 
 
 class Command(VerbCommand):
@@ -27,7 +34,14 @@ class Command(VerbCommand):
         target = parser.add_mutually_exclusive_group(required=True)
         target.add_argument("--channel", choices=ChannelName.values)
         target.add_argument("--version", dest="build", metavar="VERSION")
-        parser.add_argument("--reason", default="")
+        parser.add_argument("--reason", default="", help="Needed for a pin.")
+        parser.add_argument(
+            "--until", type=_end, metavar="TIME", help="When a pin ends: a time, or caught-up. Never, if not given."
+        )
+        parser.add_argument(
+            "--then", choices=ChannelName.values, help="What the site follows after a pin that ends; as before."
+        )
+        parser.add_argument("--downgrade", action="store_true", help="Consents to a pin older than what runs.")
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
         """Gives --version, by which Django's commands say their own version, to the build."""
@@ -37,9 +51,28 @@ class Command(VerbCommand):
         now = clock.now()
         site = site_named(options["site"])
         build = build_named(options["build"]) if options["build"] else None
-        change = set_target(site, Target(options["channel"], build), actor=COMMAND, now=now, reason=options["reason"])
-        tonight = decide_site(site, at=next_night(now).starts_at)
+        change = set_target(
+            site, _target(options, build), actor=COMMAND, now=now, reason=options["reason"],
+            downgrade=options["downgrade"],
+        )  # fmt: skip
+        tonight = decide_site(site, next_night(now))
         return Answer(_shape(site, change, tonight), _text(site, change, tonight))
+
+
+def _end(text: str) -> datetime | PinEnd:
+    return PinEnd.CAUGHT_UP if text == CAUGHT_UP else moment(text)
+
+
+def _target(options: dict[str, Any], build: Build | None) -> Target:
+    """Raises CommandError for the end of what never ends."""
+    end = options["until"]
+    if (end and build is None) or (options["then"] and not end):
+        raise CommandError("Only a pin ends, and --then says what follows one that does: give --version and --until.")
+    if end is None:
+        return Target(options["channel"], build)
+    if isinstance(end, PinEnd):
+        return Target(build=build, ends=end, then=options["then"])
+    return Target(build=build, ends=PinEnd.ON_DATE, until=end, then=options["then"])
 
 
 def _shape(site: Instance, change: TargetChange | None, tonight: Decision) -> dict[str, Any]:
@@ -55,7 +88,13 @@ def _shape(site: Instance, change: TargetChange | None, tonight: Decision) -> di
 
 def _target_shape(target: Target | None) -> dict[str, Any]:
     build = target.build if target else None
-    return {"channel": target.channel if target else None, "version": build.version if build else None}
+    return {
+        "channel": target.channel if target else None,
+        "version": build.version if build else None,
+        "ends": target.ends.value if target and build else None,
+        "until": target.until if target else None,
+        "then": target.then if target else None,
+    }
 
 
 def _text(site: Instance, change: TargetChange | None, tonight: Decision) -> str:

@@ -1,13 +1,9 @@
-from argparse import ArgumentParser, ArgumentTypeError
-from datetime import datetime
+from argparse import ArgumentParser
 from typing import Any
-
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
 from builds.sentences import stamp
 from releasemgr.lib import clock
-from releasemgr.lib.commands import Answer, VerbCommand
+from releasemgr.lib.commands import Answer, VerbCommand, moment
 from upgrades.management.shapes import decision_shape, decision_text
 from upgrades.plan import counts
 from upgrades.sentences import totals
@@ -19,7 +15,7 @@ class Command(VerbCommand):
 
     def arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--at", type=_moment, metavar="TIME",
+            "--at", type=moment, metavar="TIME",
             help="Plans as if the night started then: 2026-11-24T01:00, in the installation's zone or with an offset.",
         )  # fmt: skip
 
@@ -34,13 +30,3 @@ class Command(VerbCommand):
         }
         head = f"Night from {stamp(at)}: {totals(decisions)}, {len(decisions)} sites."
         return Answer(data, "\n\n".join([head, *map(decision_text, decisions)]))
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = parse_datetime(text)
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise ArgumentTypeError(f"“{text}” is not a time. It looks like 2026-11-24T01:00.")
-    return timezone.make_aware(moment) if timezone.is_naive(moment) else moment

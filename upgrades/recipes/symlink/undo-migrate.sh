@@ -2,4 +2,8 @@
 # The new release knows how to undo its own migration.
 set -u
 . "$BUNDLE/steps/hook.sh"
-run_hook 'migrate undo' "${MIGRATE_UNDO_COMMAND-}" "$SITE_PATH/releases/$TO_VERSION"
+if [ "${DIRECTION-up}" = down ]; then
+    run_hook migrate "${MIGRATE_COMMAND-}" "$SITE_PATH/current"
+else
+    run_hook 'migrate undo' "${MIGRATE_UNDO_COMMAND-}" "$SITE_PATH/releases/$TO_VERSION"
+fi

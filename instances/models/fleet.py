@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -12,9 +13,13 @@ from django.utils.translation import gettext_lazy as _
 
 from builds.models import Build, Channel
 from builds.versions import key_of
-from instances.choices import HostState, Kind
+from instances.choices import HostState, Kind, PinEndChoice
+from instances.pins import PinEnd
 from instances.querysets import HostQuerySet, InstanceQuerySet
 from releasemgr.lib.actors import Origin, name_of
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 one_line = RegexValidator(r"\A[^\x00-\x1f\x7f]*\Z", _("One line, without control characters."))
 absolute_path = RegexValidator(
@@ -96,22 +101,61 @@ class Host(models.Model):
         return HostState.ANSWERING if self.contacted_at else HostState.NOT_CONTACTED
 
 
+class Tag(models.Model):
+    """A word on sites, by which freezes, canaries and filters find them."""
+
+    name = models.SlugField(max_length=60, unique=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 @dataclass(frozen=True)
 class Target:
-    """What a site should run: a channel's name, or a pin to a build. Never both, never neither (T1)."""
+    """What a site should run: a channel's name, or a pin to a build. Never both, never neither (T1).
+
+    A pin ends never, at `until`, or when the channel `then` has caught up; the site then follows `then` (T2).
+    Where that is None for a pin that ends, it is the channel that the site follows now, or followed before its pin.
+    """
 
     channel: str | None = None
     build: Build | None = None
+    ends: PinEnd = PinEnd.NEVER
+    until: datetime | None = None
+    then: str | None = None
 
     def __post_init__(self) -> None:
         if (self.channel is None) == (self.build is None):
             raise ValueError("A target is a channel or a build.")
+        if (self.ends is PinEnd.ON_DATE) != (self.until is not None):
+            raise ValueError("A pin that ends on a date has one, and no other target has.")
+        if self.ends is PinEnd.NEVER and self.then is not None:
+            raise ValueError("What never ends is followed by nothing.")
+        if self.channel is not None and self.ends is not PinEnd.NEVER:
+            raise ValueError("Only a pin ends.")
 
     def __str__(self) -> str:
         return self.channel or f"pinned {self.build}"
 
 
 TARGET_IS_ONE = Q(target_channel=None, target_build__isnull=False) | Q(target_channel__isnull=False, target_build=None)
+PIN_HAS_ITS_TERMS = Q(
+    target_build=None, pin_ends="", pin_until=None, pin_then=None, pin_owner=None, pin_reason="", pin_since=None,
+    downgrade_from_key=None,
+) | (
+    Q(target_build__isnull=False, pin_since__isnull=False) & ~Q(pin_reason="") & (
+        Q(pin_ends=PinEndChoice.NEVER, pin_until=None, pin_then=None)
+        | Q(pin_ends=PinEndChoice.ON_DATE, pin_until__isnull=False, pin_then__isnull=False)
+        | Q(pin_ends=PinEndChoice.CAUGHT_UP, pin_until=None, pin_then__isnull=False)
+    )
+)  # fmt: skip
+TARGET_FIELDS = (
+    "target_channel", "target_build", "pin_ends", "pin_until", "pin_then", "pin_owner", "pin_reason", "pin_since",
+    "downgrade_from_key",
+)  # fmt: skip
 
 
 class Instance(models.Model):
@@ -124,6 +168,7 @@ class Instance(models.Model):
     path = models.CharField(max_length=500, validators=[absolute_path])
     url = models.URLField(max_length=500, blank=True)
     notes = models.TextField(blank=True)
+    tags = models.ManyToManyField(Tag, blank=True, related_name="instances")
 
     recipe = models.SlugField(max_length=60, default="symlink")
     health_url = models.URLField(max_length=500, blank=True)
@@ -142,6 +187,19 @@ class Instance(models.Model):
         Channel, models.PROTECT, null=True, blank=True, related_name="followers", db_column="target_channel"
     )
     target_build = models.ForeignKey(Build, models.PROTECT, null=True, blank=True, related_name="pinned_instances")
+    pin_ends = models.CharField(max_length=10, choices=PinEndChoice.choices, blank=True)
+    pin_until = models.DateTimeField(null=True, blank=True)
+    pin_then = models.ForeignKey(
+        Channel, models.PROTECT, null=True, blank=True, related_name="+", db_column="pin_then",
+        help_text=_("What it follows after the pin, and which has to catch up."),
+    )  # fmt: skip
+    pin_owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    pin_reason = models.TextField(blank=True)
+    pin_since = models.DateTimeField(null=True, blank=True)
+    downgrade_from_key = models.CharField(
+        max_length=400, null=True, blank=True, db_collation="C",
+        help_text=_("The version that it may leave for the older pinned one (T4), as a sort key."),
+    )  # fmt: skip
 
     reported_version = models.CharField(max_length=200, blank=True, help_text=_("As the site printed it."))
     reported_key = models.CharField(max_length=400, null=True, blank=True, db_collation="C", db_index=True)
@@ -155,9 +213,14 @@ class Instance(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["host", "path"], name="instance_one_per_path"),
             models.CheckConstraint(condition=TARGET_IS_ONE, name="instance_target_is_channel_or_build"),
+            models.CheckConstraint(condition=PIN_HAS_ITS_TERMS, name="instance_target_pin_has_its_terms"),
             models.CheckConstraint(condition=Q(kind__in=Kind.values), name="instance_kind_known"),
         ]
-        permissions = [("change_target", "Can change the target of sites")]
+        permissions = [
+            ("change_target", "Can change the target of sites"),
+            ("allow_downgrade", "Can let a site go back to an older version"),
+            ("hold_site", "Can hold sites"),
+        ]
 
     def __str__(self) -> str:
         return self.slug
@@ -167,7 +230,37 @@ class Instance(models.Model):
 
     @property
     def target(self) -> Target:
-        return Target(channel=self.target_channel_id, build=self.target_build)
+        return Target(
+            channel=self.target_channel_id, build=self.target_build, ends=self.pin_end, until=self.pin_until,
+            then=self.pin_then_id,
+        )  # fmt: skip
+
+    @property
+    def pin_end(self) -> PinEnd:
+        """How its pin ends; NEVER also without one."""
+        return PinEnd(self.pin_ends or PinEnd.NEVER)
+
+    def is_downgrade(self, build: Build) -> bool:
+        """Whether the build is older than what the site runs (T4)."""
+        return self.reported_key is not None and build.version_key < self.reported_key
+
+    @property
+    def may_downgrade(self) -> bool:
+        """Whether someone consented to leave the version that it runs now for the older pinned one (T4)."""
+        return self.downgrade_from_key is not None and self.downgrade_from_key == self.reported_key
+
+    def aim(
+        self, target: Target, *, owner: "User | None", reason: str, now: datetime, downgrade_from: str | None = None
+    ) -> None:
+        """Takes a target over into its fields, and saves nothing. The terms of a pin go with it."""
+        same_build = target.build is not None and target.build.pk == self.target_build_id
+        pinned = target.build is not None
+        self.target_channel_id, self.target_build = target.channel, target.build
+        self.pin_ends = PinEndChoice(target.ends.value) if pinned else ""
+        self.pin_until, self.pin_then_id = target.until, target.then
+        self.pin_owner, self.pin_reason = (owner, reason) if pinned else (None, "")
+        self.pin_since = (self.pin_since if same_build else now) if pinned else None
+        self.downgrade_from_key = downgrade_from
 
     def report(self, raw: str, *, now: datetime) -> bool:
         """Keeps what the site says of its version (P10), and whether that is another version than before."""
@@ -189,8 +282,14 @@ class TargetChange(models.Model):
     reason = models.TextField(blank=True)
     from_channel = models.ForeignKey(Channel, models.PROTECT, null=True, related_name="+", db_column="from_channel")
     from_build = models.ForeignKey(Build, models.PROTECT, null=True, related_name="+")
+    from_ends = models.CharField(max_length=10, choices=PinEndChoice.choices, blank=True)
+    from_until = models.DateTimeField(null=True)
+    from_then = models.ForeignKey(Channel, models.PROTECT, null=True, related_name="+", db_column="from_then")
     to_channel = models.ForeignKey(Channel, models.PROTECT, null=True, related_name="+", db_column="to_channel")
     to_build = models.ForeignKey(Build, models.PROTECT, null=True, related_name="+")
+    to_ends = models.CharField(max_length=10, choices=PinEndChoice.choices, blank=True)
+    to_until = models.DateTimeField(null=True)
+    to_then = models.ForeignKey(Channel, models.PROTECT, null=True, related_name="+", db_column="to_then")
 
     class Meta:
         ordering = ["-at", "-pk"]
@@ -208,9 +307,14 @@ class TargetChange(models.Model):
     def before(self) -> Target | None:
         """None for the target that the site was created with."""
         if self.from_channel_id or self.from_build_id:
-            return Target(channel=self.from_channel_id, build=self.from_build)
+            return Target(
+                self.from_channel_id, self.from_build, PinEnd(self.from_ends or PinEnd.NEVER), self.from_until,
+                self.from_then_id,
+            )  # fmt: skip
         return None
 
     @property
     def after(self) -> Target:
-        return Target(channel=self.to_channel_id, build=self.to_build)
+        return Target(
+            self.to_channel_id, self.to_build, PinEnd(self.to_ends or PinEnd.NEVER), self.to_until, self.to_then_id
+        )

@@ -1,0 +1,200 @@
+"""Gathers what the plan depends on (P1). The number of queries is the same, whatever the number of sites."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import DurationField, Exists, F, OuterRef, QuerySet
+from django.db.models.aggregates import Aggregate
+
+from builds.maturity import Maturity, channel_named
+from builds.services import channel_policies, gather_builds
+from instances.choices import Kind
+from instances.models import Instance
+from instances.pauses import Pause
+from instances.pins import PinEnd
+from instances.services import pauses_for, windows_for
+from instances.windows import Window
+from upgrades.choices import CONNECTION_TROUBLE, FAILED, GOOD, Outcome
+from upgrades.exceptions import RecipeInvalid
+from upgrades.models import Policy, RunHalt, Upgrade
+from upgrades.night import Night
+from upgrades.plan import Facts, Rule, SiteFacts
+from upgrades.recipes.recipe import Recipe, load_recipe
+
+USUAL = timedelta(minutes=15)
+"""How long an upgrade takes where neither the site's past nor its recipe says (P6)."""
+MARGIN = 1.5
+REMEMBERED = timedelta(days=180)
+LONGEST_RUN = timedelta(days=1)
+ALWAYS_WAIVED = frozenset({Rule.PARKED, Rule.BLOCKED})
+"""A person who upgrades a site now has decided about its failures, and about a build that halted a run."""
+
+
+def facts_of_night(night: Night, instances: Iterable[Instance] | None = None) -> Facts:
+    """For that night: for these sites, or for all. Sites are read anew, whatever the caller's objects say."""
+    return _gather(instances, night.starts_at, night.ends_at, channels=True, salt=night.date.isoformat())
+
+
+def facts_now(
+    instances: Iterable[Instance] | None, now: datetime, *, waived: frozenset[Rule] = frozenset(),
+    starting: Upgrade | None = None,
+) -> Facts:  # fmt: skip
+    """For an upgrade now: nothing is promoted first. `waived` are the rules that a person sets aside.
+
+    For an upgrade that is `starting`, other upgrades of its site count as under way only once they have begun.
+    """
+    return _gather(instances, now, now + LONGEST_RUN, waived=waived, starting=starting, salt=now.isoformat())
+
+
+def _gather(
+    instances: Iterable[Instance] | None,
+    after: datetime,
+    before: datetime,
+    *,
+    channels: bool = False,
+    waived: frozenset[Rule] = frozenset(),
+    starting: Upgrade | None = None,
+    salt: str = "",
+) -> Facts:
+    policy = Policy.objects.get()
+    chosen = None if instances is None else list(instances)
+    sites = Instance.objects.for_list()
+    if chosen is not None:
+        sites = sites.filter(pk__in=[instance.pk for instance in chosen])
+    around = _Around.of(chosen, policy, after, before, starting)
+    return Facts(
+        sites=tuple(around.site_facts(site) for site in sites),
+        builds=gather_builds(),
+        channels=channel_policies() if channels else {},
+        halted=_halted(),
+        hold_on_blockers=policy.hold_on_blockers,
+        rollout=policy.rollout,
+        waived=waived,
+        salt=salt,
+    )
+
+
+@dataclass(frozen=True)
+class _Around:
+    """What stands around the sites' own rows, by the site's id."""
+
+    running: Mapping[int, int]
+    stuck: Mapping[int, int]
+    parked: Mapping[int, Mapping[int, int]]
+    pauses: Mapping[int, tuple[Pause, ...]]
+    windows: Mapping[int, tuple[Window, ...]]
+    medians: Mapping[int, timedelta]
+    canaries: frozenset[int]
+    recipes: Mapping[str, Recipe]
+
+    @classmethod
+    def of(
+        cls, chosen: list[Instance] | None, policy: Policy, after: datetime, before: datetime, starting: Upgrade | None
+    ) -> "_Around":
+        running = Upgrade.objects.begun().exclude(pk=starting.pk) if starting else Upgrade.objects.active()
+        return cls(
+            running=_by_site(running),
+            stuck=_by_site(Upgrade.objects.awaiting_a_person()),
+            parked=_parked(),
+            pauses=pauses_for(chosen, after, before),
+            windows=windows_for(chosen),
+            medians=_medians(after),
+            canaries=canaries(policy.canary_tag),
+            recipes=_recipes(),
+        )
+
+    def site_facts(self, site: Instance) -> SiteFacts:
+        return SiteFacts(
+            id=site.pk,
+            slug=site.slug,
+            live=site.kind == Kind.LIVE,
+            channel=_channel(site.target_channel_id),
+            pin=site.target_build_id,
+            reported=site.reported_version,
+            key=site.reported_key,
+            host=site.host.name,
+            host_enabled=site.host.enabled,
+            host_key_trusted=site.host.key_trusted,
+            running=self.running.get(site.pk),
+            needs_a_person=self.stuck.get(site.pk),
+            pin_ends=PinEnd(site.pin_ends or PinEnd.NEVER),
+            pin_until=site.pin_until,
+            pin_then=_channel(site.pin_then_id),
+            consent=site.downgrade_from_key,
+            goes_down=self._goes_down(site),
+            windows=self.windows.get(site.pk, ()),
+            pauses=self.pauses.get(site.pk, ()),
+            needs=MARGIN * (self.medians.get(site.pk) or self._usual(site)),
+            parked=self.parked.get(site.pk, {}),
+            canary=site.pk in self.canaries,
+        )
+
+    def _usual(self, site: Instance) -> timedelta:
+        recipe = self.recipes.get(site.recipe)
+        return (recipe and recipe.usually) or USUAL
+
+    def _goes_down(self, site: Instance) -> bool:
+        """Whether the recipe has a way down, and the site's own migrations can be undone (T4)."""
+        recipe = self.recipes.get(site.recipe)
+        return bool(recipe and recipe.way_down and (not site.migrate_command or site.migrate_undo_command))
+
+
+def _channel(name: str | None) -> Maturity | None:
+    return channel_named(name) if name else None
+
+
+def _by_site(upgrades: QuerySet[Upgrade]) -> dict[int, int]:
+    """The upgrade's number by its site's id."""
+    return dict(upgrades.order_by("pk").values_list("instance_id", "pk"))
+
+
+def _parked() -> dict[int, dict[int, int]]:
+    """By site and build, the last upgrade that failed and that neither a success nor a person made good (P11)."""
+    later = Upgrade.objects.filter(instance=OuterRef("instance"), build=OuterRef("build"), outcome__in=GOOD)
+    failed = (
+        Upgrade.objects.filter(outcome__in=FAILED, retried_at=None)
+        .exclude(outcome=Outcome.BLOCKED, end_code__in=CONNECTION_TROUBLE)
+        .exclude(Exists(later.filter(pk__gt=OuterRef("pk"))))
+    )
+    parked: dict[int, dict[int, int]] = defaultdict(dict)
+    for site, build, number in failed.order_by("pk").values_list("instance_id", "build_id", "pk"):
+        parked[site][build] = number
+    return parked
+
+
+def _halted() -> dict[int, int]:
+    """By build, the run that its failures halted, while no person has decided (P5)."""
+    return dict(RunHalt.objects.unreleased().order_by("pk").values_list("builds", "run_id"))
+
+
+class _Median(Aggregate):
+    """The middle of the values, computed by the database."""
+
+    function = "PERCENTILE_CONT"
+    template = "%(function)s(0.5) WITHIN GROUP (ORDER BY %(expressions)s)"
+    output_field = DurationField()
+
+
+def _medians(now: datetime) -> dict[int, timedelta]:
+    """How long the upgrades of each site took that succeeded of late (P6)."""
+    succeeded = Upgrade.objects.filter(outcome=Outcome.SUCCEEDED, ended_at__gt=now - REMEMBERED).order_by()
+    took = _Median(F("ended_at") - F("started_at"), output_field=DurationField())
+    return dict(succeeded.values_list("instance_id").annotate(median=took))
+
+
+def canaries(tag: str) -> frozenset[int]:
+    """The ids of the sites with that tag."""
+    return frozenset(Instance.objects.filter(tags__name=tag).values_list("pk", flat=True)) if tag else frozenset()
+
+
+def _recipes() -> dict[str, Recipe]:
+    """Those that sites name, read anew; one that cannot be read ends its upgrades as blocked, and says why there."""
+    found = {}
+    for name in Instance.objects.order_by().values_list("recipe", flat=True).distinct():
+        with suppress(RecipeInvalid):
+            found[name] = load_recipe(name, settings.RECIPE_DIRS)
+    return found

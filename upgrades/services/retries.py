@@ -1,0 +1,65 @@
+"""What failed is tried again when a person says so (P11)."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from django.db import transaction
+
+from instances.models import Instance
+from releasemgr.lib.actors import Actor
+from releasemgr.lib.history.services import record
+from upgrades.choices import BROKE, CONNECTION_TROUBLE, FAILED, Outcome, RunKind
+from upgrades.exceptions import NothingToUpgrade, ReasonMissing, UpgradeChanged
+from upgrades.models import Run, Upgrade
+from upgrades.services.runs import start_upgrades
+
+
+def retryable(run: Run) -> list[Upgrade]:
+    """The failed upgrades of a run whose sites have seen no upgrade since and wait for nobody, in the run's order."""
+    failed = run.upgrades.failed().for_list().exclude(outcome=Outcome.NEEDS_A_PERSON, decided_at=None)
+    newest = dict(
+        Upgrade.objects.filter(instance__in=[one.instance_id for one in failed])
+        .order_by("pk")
+        .values_list("instance_id", "pk")
+    )
+    return [one for one in failed if newest[one.instance_id] == one.pk]
+
+
+def retry_failed(
+    run: Run, sites: Collection[int] | None = None, *, actor: Actor, now: datetime, reason: str = "",
+    seen: str | None = None,
+) -> Run:  # fmt: skip
+    """Upgrades the sites that failed in a run once more, all or those with these ids, as their targets say now.
+
+    Raises NothingToUpgrade where nothing is left to be tried again, and PlanChanged.
+    """
+    again = [one.instance_id for one in retryable(run) if sites is None or one.instance_id in sites]
+    if not again:
+        raise NothingToUpgrade(f"Nothing of run {run.pk} is left to be tried again.")
+    chosen = list(Instance.objects.filter(pk__in=again).for_list())
+    return start_upgrades(
+        chosen, actor=actor, now=now, seen=seen, kind=RunKind.RETRY,
+        reason=reason or f"What failed in run {run.pk} is tried again.",
+    )  # fmt: skip
+
+
+def let_retry(upgrade: Upgrade, *, actor: Actor, now: datetime, note: str) -> Instance:
+    """Lets the nights try this build on this site again, with a reason (P11).
+
+    Raises ReasonMissing, or UpgradeChanged where it is not parked.
+    """
+    if not note.strip():
+        raise ReasonMissing("Letting the nights try again needs a reason: say what has changed.")
+    with transaction.atomic():
+        parked = Upgrade.objects.filter(pk=upgrade.pk, outcome__in=FAILED, retried_at=None)
+        if not parked.update(retried_at=now, retried_by=actor.user, retry_note=note.strip()):
+            raise UpgradeChanged(f"Upgrade {upgrade.pk} is not parked.")
+        record("site.unparked", upgrade.instance, actor=actor, now=now, reason=note, after={"upgrade": upgrade.pk})
+    return upgrade.instance
+
+
+def is_parking(upgrade: Upgrade) -> bool:
+    """Whether this end keeps the build from being tried again on the site by itself (P11)."""
+    if upgrade.retried_at or upgrade.outcome not in FAILED:
+        return False
+    return upgrade.outcome in BROKE or upgrade.end_code not in CONNECTION_TROUBLE
