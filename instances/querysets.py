@@ -42,6 +42,15 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
         """Those whose pin ends on a date, or when its channel catches up (T2)."""
         return self.pinned().exclude(pin_ends=PinEndChoice.NEVER)
 
+    def for_pins(self) -> InstanceQuerySet:
+        """Pinned ones with all that the list of pins says; `followed` is the channel before the pin, if any."""
+        changes = self.model._meta.get_field("target_changes").related_model._default_manager
+        before = changes.filter(instance=models.OuterRef("pk")).exclude(from_channel=None).order_by("-at", "-pk")
+        return (
+            self.pinned().for_list().select_related("customer", "host", "target_build", "pin_owner")
+            .annotate(followed=models.Subquery(before.values("from_channel")[:1]))
+        )  # fmt: skip
+
     def pins_ending(self, after: datetime, before: datetime) -> InstanceQuerySet:
         """Those whose pin ends on a date between these two, the next one first."""
         return self.filter(pin_until__gt=after, pin_until__lte=before).order_by("pin_until", "slug")

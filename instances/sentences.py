@@ -1,6 +1,6 @@
 """The words for targets and their changes."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from django.utils.dates import WEEKDAYS_ABBR
@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from instances.choices import FreezeScope
 from instances.pins import PinEnd
 from instances.repeats import Pattern, Repeat, pattern_of
+from releasemgr.lib import words
 
 if TYPE_CHECKING:
     from instances.models import Instance, Target
@@ -18,6 +19,19 @@ if TYPE_CHECKING:
 def target_words(target: "Target") -> str:
     """“stable”, “pinned 4.19.5”."""
     return target.channel or _("pinned %(version)s") % {"version": target.build}
+
+
+def end_words(target: "Target", now: datetime) -> str:
+    """How a pin ends: “until Tue 15 Dec 00:00 UTC, then follows stable”. Empty for a channel (T2)."""
+    if target.build is None:
+        return ""
+    if target.ends is PinEnd.ON_DATE and target.until:
+        values = {"until": words.moment_in(target.until, now), "channel": target.then}
+        return (_("until %(until)s, then follows %(channel)s") if target.then else _("until %(until)s")) % values
+    if target.ends is PinEnd.CAUGHT_UP:
+        values = {"version": str(target.build), "channel": target.then}
+        return _("until %(channel)s is at %(version)s or later, then follows it") % values
+    return _("until someone changes the target")
 
 
 def change_words(before: "Target | None", after: "Target") -> str:

@@ -110,6 +110,7 @@ class Supervisor:
             due = claims.due_by_host(self._now())
             self._claim(due)
             self._hand_out(due)
+            self._stop_barred()
             return self._anything_left()
         except (DatabaseError, InterfaceError):
             log.exception("The database failed. Reading everything anew.")
@@ -202,6 +203,13 @@ class Supervisor:
         watched.prepare_steps()
         self._watched[upgrade.pk] = watched
         self._held[upgrade.instance.host_id].thread.give(assignment)
+
+    def _stop_barred(self) -> None:
+        """Has hosts stop what leads to a build that nobody may install any more (R9). One query, none without work."""
+        running = [number for number, one in self._watched.items() if one.upgrade.state != UpgradeState.ROLLING_BACK]
+        if running:
+            for upgrade in Upgrade.objects.filter(pk__in=running).barred().select_related("instance"):
+                self._held[upgrade.instance.host_id].thread.stop(upgrade.pk)
 
     # Writing down what was told.
 

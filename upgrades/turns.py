@@ -65,7 +65,7 @@ def _openings(windows: tuple[Window, ...], night: Span) -> list[Span]:
 def _starts(opening: Span, night: Span, needs: timedelta) -> Span | None:
     """The moments of the night at which an upgrade may begin so that it fits the opening."""
     first = max(opening.starts_at, night.starts_at)
-    end = min(opening.ends_at - needs + MOMENT, night.ends_at)
+    end = min(opening.ends_at - needs + MOMENT, opening.ends_at, night.ends_at)
     return Span(first, end) if first < end else None
 
 

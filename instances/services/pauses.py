@@ -208,7 +208,8 @@ def ended_on(freeze: Freeze, at: datetime) -> dict[str, Any]:
 
 
 def _locked_freeze(freeze: Freeze) -> Freeze:
-    return Freeze.objects.select_for_update(of=("self",)).select_related("customer", "tag").get(pk=freeze.pk)
+    """What it points at is read once it is held: a join would not see what was set while it was waited for."""
+    return Freeze.objects.select_for_update().prefetch_related("customer", "tag").get(pk=freeze.pk)
 
 
 def _take(freeze: Freeze, values: Mapping[str, Any]) -> None:

@@ -16,10 +16,9 @@ from instances.models import Freeze, Hold, Instance
 from instances.services import windows_for
 from instances.windows import DAY, Span, Window, moment_of, union
 from releasemgr.lib.choices import Colour
-from releasemgr.lib.words import local_of
+from releasemgr.lib.words import local_of, place_of
 from upgrades.models import Policy, Schedule
 from upgrades.night import Night, Timetable
-from upgrades.sentences import zone_words
 from upgrades.services.planning import plan_night
 
 WEEK = 7
@@ -306,7 +305,7 @@ def hours(span: Span, zone: str) -> str:
 
 def opening_words(opening: Opening, zone: str) -> str:
     """“Dublin 01:00-04:00”, in the night's zone."""
-    return f"{zone_words(opening.zone)} {hours(opening.span, zone)}" if opening.zone else _("Any time")
+    return f"{place_of(opening.zone)} {hours(opening.span, zone)}" if opening.zone else _("Any time")
 
 
 def touch_words(touch: Touch, day: date, zone: str, now: datetime) -> str:

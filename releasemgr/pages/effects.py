@@ -6,8 +6,9 @@ from datetime import UTC
 
 from django.utils.translation import gettext as _
 
-from upgrades.plan import Decision
-from upgrades.sentences import LOOKS, Look, decision_sentence, zone_words
+from releasemgr.lib.words import place_of
+from upgrades.plan import Code, Decision
+from upgrades.sentences import LOOKS, Look, decision_sentence
 from upgrades.services.planning import Effect, MovePreview
 
 
@@ -53,7 +54,7 @@ class Row:
         if after.opens_at is None:
             return ""
         zone = after.site.windows[0].zone if after.site.windows else UTC
-        name = zone_words(after.site.windows[0].zone.key) if after.site.windows else "UTC"
+        name = place_of(after.site.windows[0].zone.key) if after.site.windows else "UTC"
         return f"{after.opens_at.astimezone(zone):%H:%M} {name}"
 
     @property
@@ -67,6 +68,12 @@ class Row:
     @property
     def look_before(self) -> Look:
         return LOOKS[self.effect.before.code]
+
+    @property
+    def short(self) -> str:
+        """Until when and why it is left alone, else a word or two."""
+        after = self.effect.after
+        return decision_sentence(after) if after.code in (Code.ON_HOLD, Code.FROZEN) else str(self.look.label)
 
     @property
     def why(self) -> str:

@@ -134,18 +134,21 @@ def _suggested(request: HttpRequest, now: datetime) -> dict[str, Any]:
 def _add(request: HttpRequest, now: datetime) -> HttpResponse:
     form = FreezeForm(request.POST, now=now)
     if form.is_valid():
+        effect = _effect_of(form)
         try:
             freeze = open_freeze(form.values(), actor=_actor(request), now=now)
         except InvalidInput as refused:
             form.refuse(refused)
         else:
-            messages.success(request, _("%(name)s is saved. %(effect)s") % _told(freeze, now))
+            messages.success(request, _("%(name)s is saved. %(effect)s") % {"name": freeze, "effect": effect})
             return redirect(freeze)
     return _form_page(request, form, None, status=INVALID)
 
 
-def _told(freeze: Freeze, now: datetime) -> dict[str, str]:
-    return {"name": freeze.name, "effect": _effect_sentence(_waiting(preview_freeze(freeze, next_night(now))), [])}
+def _effect_of(form: FreezeForm) -> str:
+    """What saving it does tonight. For a valid form that was not saved yet."""
+    effects = preview_freeze(form.row(), next_night(form.now))
+    return _effect_sentence(_waiting(effects), [one for one in effects if _goes_then(one)])
 
 
 def _actor(request: HttpRequest) -> Actor:
@@ -243,7 +246,7 @@ def _change(request: HttpRequest, shown: Freeze, now: datetime) -> HttpResponse:
     form = FreezeForm(request.POST, now=now, freeze=shown)
     if not form.is_valid():
         return _form_page(request, form, shown, status=INVALID)
-    seen = form.cleaned_data["seen"] or 0
+    seen, effect = form.cleaned_data["seen"] or 0, _effect_of(form)
     try:
         changed = change_freeze(shown, form.values(), actor=_actor(request), now=now, seen=seen)
     except ChangedMeanwhile as refused:
@@ -251,8 +254,8 @@ def _change(request: HttpRequest, shown: Freeze, now: datetime) -> HttpResponse:
     except InvalidInput as refused:
         form.refuse(refused)
         return _form_page(request, form, shown, status=INVALID)
-    said = _("%(name)s is changed. %(effect)s") % _told(shown, now) if changed else _("Nothing was changed.")
-    messages.success(request, said)
+    said = _("%(name)s is changed. %(effect)s") % {"name": shown, "effect": effect}
+    messages.success(request, said if changed else _("Nothing was changed."))
     return redirect(shown)
 
 

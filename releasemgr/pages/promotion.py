@@ -125,8 +125,7 @@ def _page(
     night = next_night(move.now)
     judgement = judge_promotion(move.build, move.to, now=move.now) if not move.demotes else None
     blocked = judgement is not None and not judgement.allowed
-    accepted = judgement.in_the_way if judgement and blocked else ()
-    preview = preview_move(move.build, move.to, night, now=move.now, accepted=accepted)
+    preview = preview_move(move.build, move.to, night, now=move.now)
     context = {
         "move": move,
         "build": move.build,

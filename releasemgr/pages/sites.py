@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from django.core.paginator import Page
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
 from django_tables2 import RequestConfig
 
-from instances.models import Customer, Instance
+from instances.models import Instance
 from instances.querysets import InstanceQuerySet
 from instances.sentences import target_words
 from releasemgr.lib import clock
@@ -122,21 +122,3 @@ def _csv_rows(found: InstanceQuerySet, tonight: TonightPlan) -> Iterator[list[st
             target_words(site.target), decision.to.version if decision.to else "", site.reported_version,
             site.reported_at.isoformat() if site.reported_at else "", decision_sentence(decision),
         ]  # fmt: skip
-
-
-@needs("instances.view_customer")
-@require_safe
-def customer(request: HttpRequest, slug: str) -> HttpResponse:
-    who = get_object_or_404(Customer, slug=slug)
-    tonight = plan_of_tonight(clock.now())
-    table = SiteTable(_rows().filter(customer=who), tonight.decisions, exclude=("site", "customer"))
-    table.region = ""
-    RequestConfig(request, paginate={"per_page": PER_PAGE}).configure(table)
-    number = table.page.paginator.count
-    context = {
-        "customer": who,
-        "table": table,
-        "number": ngettext("%d site", "%d sites", number) % number,
-        "may_start": request.user.has_perm(START) and number,
-    }
-    return render(request, "instances/customer_detail.html", context)

@@ -9,10 +9,10 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from releasemgr.lib.words import place_of
 from upgrades.choices import WaveChoice
 from upgrades.halting import Limits, most_allowed
 from upgrades.plan import Decision
-from upgrades.sentences import zone_words
 from upgrades.services.previews import PlannedNight
 from upgrades.waves import Wave, WaveKind
 
@@ -43,7 +43,7 @@ def _row(wave: Wave, going: list[Decision], planned: PlannedNight) -> WaveRow:
 
 def opening_words(opens_at: datetime, zones: Iterable[str]) -> str:
     """“from 01:00 in Dublin”, in each zone by its own clock; more than three are counted."""
-    places = sorted((zone_words(zone), f"{opens_at.astimezone(ZoneInfo(zone)):%H:%M}") for zone in zones)
+    places = sorted((place_of(zone), f"{opens_at.astimezone(ZoneInfo(zone)):%H:%M}") for zone in zones)
     said = [_("%(time)s in %(place)s") % {"time": clock, "place": place} for place, clock in places[:ZONES_NAMED]]
     if len(places) > ZONES_NAMED:
         said.append(_("%(n)d more zones") % {"n": len(places) - ZONES_NAMED})

@@ -32,7 +32,7 @@ def test_r8_an_override_goes_with_the_preview_that_was_shown() -> None:
         promote_as_shown(build, Maturity.RELEASE, seen=seen, actor=COMMAND, now=NOW)
 
     judgement = judge_promotion(build, Maturity.RELEASE, now=NOW)
-    preview = preview_move(build, Maturity.RELEASE, next_night(NOW), now=NOW, accepted=judgement.in_the_way)
+    preview = preview_move(build, Maturity.RELEASE, next_night(NOW), now=NOW)
     promotion, _preview = promote_as_shown(
         build, Maturity.RELEASE, seen=preview.fingerprint, actor=COMMAND, now=NOW,
         override=Override(judgement.keys, "They cannot wait."),

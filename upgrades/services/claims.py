@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from builds.versions import key_of
 from instances.models import Host, Instance
 from upgrades.choices import EndCode, Outcome, UpgradeState
 from upgrades.exceptions import UpgradeChanged
@@ -115,6 +116,6 @@ def _refusal(upgrade: Upgrade, decision: Decision) -> str:
         return decision_sentence(decision)
     if decision.legs[0].id != upgrade.build_id:
         return _("Its target means %(version)s now.") % {"version": decision.legs[0].version}
-    if decision.site.reported != upgrade.from_version:
+    if decision.site.key != key_of(upgrade.from_version):
         return _("The site reports %(version)s now.") % {"version": decision.site.reported}
     return ""

@@ -1,13 +1,15 @@
 """Asks the plan (P1): about tonight, one site, and previews of changes not yet made."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from builds.maturity import BuildFacts, Maturity, channel_named, resolve
+from builds.maturity import BuildFacts, Maturity, channel_named, judge, resolve
 from builds.models import Build
+from instances.choices import Kind
 from instances.models import Instance, Target
-from instances.services import pauses_for, windows_for
+from instances.pins import PinEnd
+from instances.services import DEFAULT_CHANNEL, pauses_for, windows_for
 from instances.windows import Span
 from upgrades.choices import RunKind
 from upgrades.models import Run, Schedule, Upgrade
@@ -58,19 +60,24 @@ def decide_site(instance: Instance, night: Night) -> Decision:
 
 def with_target(facts: Facts, target: Target, *, consent: bool = False) -> Facts:
     """The same with every site having this target. `consent` lets each leave its current version downwards (T4)."""
-    sites = [
-        replace(
-            site,
-            channel=channel_named(target.channel) if target.channel else None,
-            pin=target.build.pk if target.build else None,
-            pin_ends=target.ends,
-            pin_until=target.until,
-            pin_then=channel_named(target.then) if target.then else None,
-            consent=site.key if consent else None,
+    return replace(facts, sites=tuple(_aimed(site, target, consent=consent) for site in facts.sites))
+
+
+def _aimed(site: SiteFacts, target: Target, *, consent: bool) -> SiteFacts:
+    """What the target leaves open is filled in as when it is saved; consent once given stays while the build does."""
+    if target.channel:
+        channel = channel_named(target.channel)
+        return replace(
+            site, channel=channel, pin=None, pin_ends=PinEnd.NEVER, pin_until=None, pin_then=None, consent=None
         )
-        for site in facts.sites
-    ]
-    return replace(facts, sites=tuple(sites))
+    pin = target.build.pk if target.build else None
+    usual = channel_named(DEFAULT_CHANNEL[Kind.LIVE if site.live else Kind.TEST])
+    then = channel_named(target.then) if target.then else site.channel or site.pin_then or usual
+    return replace(
+        site, channel=None, pin=pin, pin_ends=target.ends, pin_until=target.until,
+        pin_then=None if target.ends is PinEnd.NEVER else then,
+        consent=site.key if consent else site.consent if pin == site.pin else None,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -153,18 +160,21 @@ class MovePreview:
         return sum(effect.after.upgrades for effect in self.effects)
 
 
-def preview_move(
-    build: Build, to: Maturity, night: Night, *, now: datetime, facts: Facts | None = None,
-    accepted: Collection[int] = (),
-) -> MovePreview:  # fmt: skip
+def preview_move(build: Build, to: Maturity, night: Night, *, now: datetime, facts: Facts | None = None) -> MovePreview:
     """What that night would do if the build were there from now on. Changes nothing.
 
-    `facts` are those of the whole fleet that night, if the caller has them: then it asks nothing. `accepted` are the
-    numbers of the problems that moving it accepts, as an override does (R8).
+    Where only an override can bring it there, the problems that it goes through are accepted for it then (R8).
+    `facts` are those of the whole fleet that night, if the caller has them: then it asks nothing.
     """
     facts = facts or facts_of_night(night)
-    moved = facts.builds[build.pk].moved(to, now).accepting(accepted)
+    moved = _accepting(facts.builds[build.pk], to, facts, now).moved(to, now)
     return _preview(facts, moved, to, night)
+
+
+def _accepting(build: BuildFacts, to: Maturity, facts: Facts, now: datetime) -> BuildFacts:
+    """With the problems acknowledged that stand in the way of this promotion."""
+    judgement = judge(build, to, facts.channels, now, facts.builds.values())
+    return build.accepting(judgement.in_the_way)
 
 
 def preview_withdrawal(build: Build, night: Night, *, replacement: Build | None = None) -> MovePreview:

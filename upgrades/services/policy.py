@@ -15,7 +15,8 @@ from releasemgr.lib.actors import Actor
 from releasemgr.lib.history.services import difference, last_seen, record, refuse_unless_seen, values_of
 from upgrades.exceptions import PolicyRefused, ReasonMissing
 from upgrades.models import Policy, Schedule
-from upgrades.services.runs import NIGHT_TASK
+from upgrades.night import DAY
+from upgrades.services.runs import NIGHT_TASK, record_missed_nights
 
 POLICY_FIELDS = (
     "canary_share", "canary_tag", "wave_sizes", "wave_pause_min", "max_parallel", "halt_share", "halt_minimum",
@@ -42,7 +43,9 @@ def change_schedule(
         schedule = Schedule.objects.select_for_update().get()
         if values.get("start", schedule.start) == values.get("end", schedule.end):
             raise PolicyRefused({"end": ["A night ends at another time than it starts."]})
+        record_missed_nights(now)
         _change("schedule.changed", schedule, SCHEDULE_FIELDS, values, actor=actor, now=now, reason=reason, seen=seen)
+        _forget_nights_that_never_were(schedule, now)
         queue.ensure_schedule("night", NIGHT_TASK, schedule.cron)
     return schedule
 
@@ -76,6 +79,16 @@ def change_rules(
         set_windows(None, windows, **said, seen=seen.windows if seen else None)
         change_policy(policy, **said, seen=seen.policy if seen else None)
         return Seen.now() != before
+
+
+def _forget_nights_that_never_were(schedule: Schedule, now: datetime) -> None:
+    """A night that would be over by the new hours was not missed by them (P7)."""
+    night = schedule.timetable.latest(now)
+    if night.covers(now):
+        night = schedule.timetable.night(night.date - DAY)
+    if night.starts_at > schedule.since:
+        schedule.since = night.starts_at
+        schedule.save(update_fields=["since"])
 
 
 def _change(

@@ -7,7 +7,6 @@ from builds.models import Build, Promotion
 from builds.services import (
     UNANSWERED,
     Unanswered,
-    judge_promotion,
     one_decision_at_a_time,
     promote_build,
     withdraw_build,
@@ -28,8 +27,7 @@ def promote_as_shown(
     """
     with one_decision_at_a_time():
         locked = Build.objects.select_for_update().get(pk=build.pk)
-        accepted = judge_promotion(locked, to, now=now).in_the_way if override else ()
-        preview = preview_move(locked, to, next_night(now), now=now, accepted=accepted)
+        preview = preview_move(locked, to, next_night(now), now=now)
         if locked.stage != to:
             _refuse_unless_shown(preview, seen, "promoted")
         promotion, moved = promote_build(

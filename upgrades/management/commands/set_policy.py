@@ -17,8 +17,8 @@ class Command(VerbCommand):
     refusals = (UpgradeError,)
 
     def arguments(self, parser: ArgumentParser) -> None:
-        whole = {"type": int, "metavar": "NUMBER"}
-        share = {"type": int, "metavar": "PERCENT"}
+        whole: dict[str, Any] = {"type": int, "metavar": "NUMBER"}
+        share: dict[str, Any] = {"type": int, "metavar": "PERCENT"}
         parser.add_argument("--canaries", dest="canary_share", **share)
         parser.add_argument("--tag", dest="canary_tag", help="Sites with it are canaries; empty for none.")
         parser.add_argument(
