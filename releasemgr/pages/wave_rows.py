@@ -37,7 +37,7 @@ def _row(wave: Wave, going: list[Decision], planned: PlannedNight) -> WaveRow:
     upgrades = sum(len(decision.legs) for decision in going)
     zones = {decision.site.windows[0].zone.key for decision in going if decision.site.windows}
     opens = opening_words(wave.opens_at, zones or {planned.timetable.zone.key})
-    who, halts = capfirst(WaveChoice(wave.kind).label), _halts(wave.kind, upgrades, planned.limits)
+    who, halts = capfirst(str(WaveChoice(wave.kind).label)), _halts(wave.kind, upgrades, planned.limits)
     return WaveRow(wave.number, who, len(going), opens, halts)
 
 
