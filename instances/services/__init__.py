@@ -35,14 +35,17 @@ from instances.services.pauses import (
 from instances.services.seen import last_seen_of
 from instances.services.targets import (
     DEFAULT_CHANNEL,
+    Aim,
     check_target,
     complete_target,
     default_target,
     end_pins,
     record_target,
+    set_aims,
     set_target,
     set_targets,
 )
+from instances.services.undo import Undo, take_back, undo_between, undo_of
 from instances.services.windows import default_subject, read_windows, set_windows, windows_for, windows_of
 
 __all__ = [
@@ -51,7 +54,9 @@ __all__ = [
     "FREEZE_FIELDS",
     "HOST_FIELDS",
     "SITE_FIELDS",
+    "Aim",
     "LeftAlone",
+    "Undo",
     "add_customer",
     "add_host",
     "add_site",
@@ -86,6 +91,7 @@ __all__ = [
     "pauses_for",
     "read_windows",
     "record_target",
+    "set_aims",
     "set_tags",
     "set_target",
     "set_targets",
@@ -93,6 +99,9 @@ __all__ = [
     "site_named",
     "sites_named",
     "tag_named",
+    "take_back",
+    "undo_between",
+    "undo_of",
     "windows_for",
     "windows_of",
 ]

@@ -55,19 +55,20 @@ def decide_site(instance: Instance, night: Night) -> Decision:
 
 def with_target(facts: Facts, target: Target, *, consent: bool = False) -> Facts:
     """The same with every site having this target. `consent` lets each leave its current version downwards (T4)."""
-    sites = [
-        replace(
-            site,
-            channel=channel_named(target.channel) if target.channel else None,
-            pin=target.build.pk if target.build else None,
-            pin_ends=target.ends,
-            pin_until=target.until,
-            pin_then=channel_named(target.then) if target.then else None,
-            consent=site.key if consent else None,
-        )
-        for site in facts.sites
-    ]
-    return replace(facts, sites=tuple(sites))
+    return replace(facts, sites=tuple(aimed(site, target, consent=consent) for site in facts.sites))
+
+
+def aimed(site: SiteFacts, target: Target, *, consent: bool = False) -> SiteFacts:
+    """One site with another target."""
+    return replace(
+        site,
+        channel=channel_named(target.channel) if target.channel else None,
+        pin=target.build.pk if target.build else None,
+        pin_ends=target.ends,
+        pin_until=target.until,
+        pin_then=channel_named(target.then) if target.then else None,
+        consent=site.key if consent else None,
+    )
 
 
 @dataclass(frozen=True)
