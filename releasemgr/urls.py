@@ -4,7 +4,20 @@ from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 
 from releasemgr import views
-from releasemgr.pages import build, builds, hosts, overview, promotion, search, site, sites, upgrade_now, withdrawal
+from releasemgr.pages import (
+    build,
+    builds,
+    bulk,
+    hosts,
+    overview,
+    promotion,
+    search,
+    site,
+    site_views,
+    sites,
+    upgrade_now,
+    withdrawal,
+)
 
 handler403 = "releasemgr.views.not_allowed"
 
@@ -16,6 +29,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("account/theme/", views.set_theme, name="set-theme"),
     path("sites/", sites.sites, name="sites"),
     path("sites.csv", sites.sites_csv, name="sites-csv"),
+    path("views/", site_views.saved_views, name="saved-views"),
+    path("views/first/", site_views.choose_first_view, name="first-view"),
+    path("views/<int:number>/", site_views.saved_view, name="saved-view"),
+    path("sites/bulk/undo/<int:first>-<int:last>/", bulk.undo, name="bulk-undo"),
+    path("sites/bulk/<slug:name>/", bulk.bulk, name="bulk"),
     path("sites/<slug:slug>/", site.site, name="site"),
     path("sites/<slug:slug>/target/", site.site_target, name="site-target"),
     path("sites/<slug:slug>/history/", site.site_history, name="site-history"),

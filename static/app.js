@@ -24,6 +24,13 @@ document.addEventListener("click", (event) => {
   if (copier) navigator.clipboard.writeText(copier.dataset.copy).then(() => announce(one("#announce").dataset.copied));
 });
 
+function closePicks(event) {
+  if (event.key && event.key !== "Escape") return;
+  all("details.pick[open]").filter((pick) => event.key || !pick.contains(event.target)).forEach((pick) => { pick.open = false; });
+}
+document.addEventListener("click", closePicks);
+document.addEventListener("keydown", closePicks);
+
 function hideWhatCannotCopy() {
   if (!navigator.clipboard) all("[data-copy]").forEach((button) => { button.hidden = true; });
 }
@@ -40,13 +47,19 @@ let lastBox = null;
 function countSelected(form) {
   const boxes = all("[data-select]", form);
   const chosen = boxes.filter((box) => box.checked).length;
+  const matching = one("[data-select-matching]", form);
   const count = one("[data-selected-count]", form);
-  if (count) count.textContent = chosen;
+  if (count) count.textContent = matching?.checked ? matching.dataset.selectMatching : chosen;
   const every = one("[data-select-all]", form);
   if (every) {
     every.checked = chosen > 0 && chosen === boxes.length;
     every.indeterminate = chosen > 0 && chosen < boxes.length;
   }
+}
+
+/* One site less is not any more all that match. */
+function unmatch(form) {
+  all("[data-select-matching]", form).forEach((box) => { box.checked = false; });
 }
 
 function selectRange(form, from, to) {
@@ -61,10 +74,12 @@ document.addEventListener("click", (event) => {
   if (event.target.matches("[data-select]")) {
     if (event.shiftKey && lastBox) selectRange(form, lastBox, event.target);
     lastBox = event.target;
-  } else if (event.target.matches("[data-select-all]")) {
+    if (!event.target.checked) unmatch(form);
+  } else if (event.target.matches("[data-select-all], [data-select-matching]")) {
+    if (!event.target.checked) unmatch(form);
     all("[data-select]", form).forEach((box) => { box.checked = event.target.checked; });
   } else if (event.target.closest("[data-select-none]")) {
-    all("[data-select]", form).forEach((box) => { box.checked = false; });
+    all("[data-select], [data-select-matching]", form).forEach((box) => { box.checked = false; });
   } else {
     return;
   }

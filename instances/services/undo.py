@@ -103,7 +103,8 @@ def undo_between(first: int, last: int, now: datetime) -> Undo:
     if one is None or last < first:
         raise NothingToUndo("There is nothing that could be taken back.")
     acts = Change.objects.filter(
-        pk__range=(first, last), kind=one.kind, at=one.at, by=one.by_id, origin=one.origin, subject_type=one.subject_type
+        pk__range=(first, last), kind=one.kind, at=one.at, by=one.by_id, origin=one.origin,
+        subject_type=one.subject_type,
     )  # fmt: skip
     changes: dict[int, list[Change]] = defaultdict(list)
     for change in acts.order_by("pk"):
