@@ -116,8 +116,14 @@ def _page_of(
 ) -> Page:  # fmt: skip
     page = Page(request, kind, sites, form, now, night, **more)
     if form.says_what or not kind.template:
-        page.act = kind(sites, form, now, night)
-        _check_consent(request, page.act)
+        act = kind(sites, form, now, night)
+        _check_consent(request, act)
+        try:
+            act.check()
+        except InvalidInput as refused:
+            _add_errors(form, refused)
+        else:
+            page.act = act
     return page
 
 
@@ -189,6 +195,7 @@ def _confirmed(page: Page) -> HttpResponse:
         return _again(page, str(refused))
     except InvalidInput as refused:
         _add_errors(form, refused)
+        page.act = page.act if form.says_what else None
         return _answer(page, 422)
     _tell(page, act, preview, actor, before)
     return redirect(_list_of(form))
@@ -270,7 +277,7 @@ def undo(request: HttpRequest, first: int, last: int) -> HttpResponse:
 
 def _answer(page: Page, status: int = 200) -> HttpResponse:
     fragment = wants_fragment(page.request) and "preview" in page.request.POST
-    if page.form.is_bound and page.form.errors and status == 200 and page.request.method == "POST":
+    if page.form.is_bound and page.form.errors and status == 200 and page.request.method == "POST" and not fragment:
         status = 422
     return render(page.request, TEMPLATE + ("#effect" if fragment else ""), _context(page), status=status)
 

@@ -26,6 +26,7 @@ from instances.services import (
     set_targets,
     take_back,
 )
+from instances.services.input import refuse, span_faults
 from instances.services.targets import head_of_channel
 from instances.windows import Span
 from releasemgr.bulk_forms import (
@@ -65,6 +66,10 @@ class BulkAct(ABC, Generic[Form]):
     @abstractmethod
     def title(number: int) -> str:
         """The heading, and the button that confirms."""
+
+    def check(self) -> None:
+        """Raises InvalidInput where no site could have it."""
+        return
 
     @abstractmethod
     def change(self) -> Change: ...
@@ -189,6 +194,9 @@ class HoldAct(BulkAct[BulkHoldForm]):
     def span(self) -> Span:
         said = self.form.cleaned_data
         return Span(max(said["begins"] or self.now, self.now), said["until"])
+
+    def check(self) -> None:
+        refuse(span_faults(self.span.starts_at, self.span.ends_at, self.now))
 
     def change(self) -> Change:
         return with_holds(dict.fromkeys([site.pk for site in self.sites], self.span), "")

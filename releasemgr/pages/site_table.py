@@ -27,6 +27,7 @@ from upgrades.sentences import LOOKS, short_sentence, zone_words
 
 SETTLED = (Code.UP_TO_DATE,)
 EVERY_DAY = 7
+MOST_TAGS = 2
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,10 @@ class SiteTable(Table):
 
     def render_slug(self, record: Instance) -> SafeString:
         link = format_html('<a class="site" href="{}">{}</a>', record.get_absolute_url(), record.slug)
-        tags = self.marks.tags.get(record.pk, ()) if self.marks else ()
-        return format_html(
-            "{}{}", link, format_html_join("", ' <span class="tagl">{}</span>', ((tag,) for tag in tags))
-        )
+        tags = list(self.marks.tags.get(record.pk, ())) if self.marks else []
+        shown = tags if len(tags) <= MOST_TAGS else [*tags[: MOST_TAGS - 1], f"+{len(tags) - MOST_TAGS + 1}"]
+        words = format_html_join("", ' <span class="tagl">{}</span>', ((tag,) for tag in shown))
+        return format_html("{}{}", link, words)
 
     def render_window(self, record: Instance) -> SafeString | str:
         if self.marks is None:
