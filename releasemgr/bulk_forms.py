@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -33,7 +34,7 @@ class BulkForm(forms.Form):
     `shown` is the fingerprint of the effect and `rows` its rows, to mark what differs; `query` the list to go back to.
     """
 
-    needs_reason: ClassVar[str] = ""
+    needs_reason: ClassVar[str | Promise] = ""
     CHOICE: ClassVar[tuple[str, ...]] = ()
     """The fields that decide on the effect."""
 

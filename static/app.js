@@ -57,11 +57,6 @@ function countSelected(form) {
   }
 }
 
-/* One site less is not any more all that match. */
-function unmatch(form) {
-  all("[data-select-matching]", form).forEach((box) => { box.checked = false; });
-}
-
 function selectRange(form, from, to) {
   const boxes = all("[data-select]", form);
   const [first, last] = [boxes.indexOf(from), boxes.indexOf(to)].sort((a, b) => a - b);
@@ -74,15 +69,15 @@ document.addEventListener("click", (event) => {
   if (event.target.matches("[data-select]")) {
     if (event.shiftKey && lastBox) selectRange(form, lastBox, event.target);
     lastBox = event.target;
-    if (!event.target.checked) unmatch(form);
   } else if (event.target.matches("[data-select-all], [data-select-matching]")) {
-    if (!event.target.checked) unmatch(form);
     all("[data-select]", form).forEach((box) => { box.checked = event.target.checked; });
   } else if (event.target.closest("[data-select-none]")) {
-    all("[data-select], [data-select-matching]", form).forEach((box) => { box.checked = false; });
+    all("[data-select]", form).forEach((box) => { box.checked = false; });
   } else {
     return;
   }
+  /* one site less is not any more all that match */
+  if (!event.target.checked) all("[data-select-matching]", form).forEach((box) => { box.checked = false; });
   countSelected(form);
 });
 

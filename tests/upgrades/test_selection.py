@@ -13,7 +13,7 @@ from upgrades.selection import Candidate, FilterRefused, VersionTest, canonical,
 
 def candidate(slug: str, runs: str = "4.1", code: Code = Code.UP_TO_DATE, **values: Any) -> Candidate:
     of_site = {name: values.pop(name) for name in ("live", "channel", "pin", "needs_a_person") if name in values}
-    facts = {"live": True, "channel": Maturity.STABLE, "pin": None} | of_site
+    facts: dict[str, Any] = {"live": True, "channel": Maturity.STABLE, "pin": None} | of_site
     site = SiteFacts(id=1, slug=slug, reported=runs, key=key_of(runs), host="web1", **facts)
     return Candidate(Decision(site, code, None, (Check(Rule.TARGET, code),)), **values)
 
