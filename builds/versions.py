@@ -2,6 +2,8 @@
 
 from packaging.version import InvalidVersion, Version
 
+from builds.exceptions import VersionRefused
+
 LONGEST = 100  # characters; keeps the sort key within its column
 ACCEPTED = f"a PEP 440 version of at most {LONGEST} characters, such as 4.2.107, 2026.11.23, 5.0rc1 or 5.0.0-beta.2"
 
@@ -20,6 +22,14 @@ def version_key(version: Version) -> str:
     """A text that sorts, byte by byte, as the version does. Equal for two spellings of one version."""
     release = "".join(f".{_number(part)}" for part in _without_trailing_zeros(version.release))
     return f"{_number(version.epoch)}{release}!{_pre(version)}{_post(version)}{_dev(version)}{_local(version)}"
+
+
+def key_of_named(text: str) -> str:
+    """The sort key of a version that a person names; it need not be registered. Raises VersionRefused."""
+    try:
+        return version_key(parse_version(text))
+    except ValueError as error:
+        raise VersionRefused(str(error)) from error
 
 
 def key_of(text: str) -> str | None:

@@ -14,6 +14,7 @@ VIEW = [
     "instances.view_customer", "instances.view_host", "instances.view_instance", "instances.view_targetchange",
     "instances.view_freeze", "instances.view_hold", "instances.view_sitewindow", "instances.view_tag",
     "upgrades.view_run", "upgrades.view_upgrade", "upgrades.view_runhalt", "upgrades.view_policy",
+    "history.view_change",
 ]  # fmt: skip
 SUPPORT = ["instances.change_target", "instances.hold_site", "builds.add_problem", "builds.change_problem"]
 RELEASES = [

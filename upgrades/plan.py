@@ -252,7 +252,19 @@ class _Case:
 
 
 def decide(site: SiteFacts, facts: Facts, at: datetime, until: datetime | None = None) -> Decision:
-    """The decision for one site, without its wave. Nothing is promoted first."""
+    """The decision for one site, without its wave. Nothing is promoted first.
+
+    Where a pin that ends during the night keeps it, what it follows then counts from there on (P1).
+    """
+    decision = _decide(site, facts, at, until)
+    ends = site.pin_until
+    if decision.upgrades or not site.pin_then or not ends or not until or not at < ends < until:
+        return decision
+    later = _decide(site, facts, ends, until)
+    return later if later.upgrades else decision
+
+
+def _decide(site: SiteFacts, facts: Facts, at: datetime, until: datetime | None) -> Decision:
     case = _case(site, facts, at, until)
     checks = tuple(check for look in LOOKS for check in look(case))
     reasons = [check.code for check in checks if check.code]
@@ -339,10 +351,13 @@ def _target_values(case: _Case) -> dict[str, str]:
 
 
 def _build(case: _Case) -> list[Check]:
-    """A channel resolves to none that fails here, but for a missing artefact; a pin or a stone may (R3, R9)."""
+    """A channel resolves to none that fails here, but for a missing artefact; a pin or a stone may (R3, R9).
+
+    The whole way is looked at, as for blocks and parking: nobody sets out for what cannot be reached.
+    """
     if case.to is None:
         return []
-    concerned = case.legs or (case.to,)
+    concerned = case.path or (case.to,)
     found = [check for build in concerned for check in _faults_of(build)]
     return found or [Check(Rule.BUILD, None, {"to": concerned[0].version})]
 
@@ -412,25 +427,25 @@ def _blocked(case: _Case) -> list[Check]:
         return []
     problems = [
         Check(Rule.BLOCKED, Code.BLOCKED_BY_PROBLEM, {"to": leg.version, "problem": one.number, "title": one.title})
-        for leg in case.legs
+        for leg in case.path
         for one in leg.open_blockers
         if case.facts.hold_on_blockers
     ]
     halts = [
         Check(Rule.BLOCKED, Code.BLOCKED_BY_HALT, {"to": leg.version, "run": case.facts.halted[leg.id]})
-        for leg in case.legs
+        for leg in case.path
         if leg.id in case.facts.halted
     ]
     if Rule.BLOCKED in case.facts.waived:
         return problems + _set_aside(Rule.BLOCKED, halts) if problems or halts else [Check(Rule.BLOCKED)]
-    return problems + halts or [Check(Rule.BLOCKED, None, {"to": case.legs[0].version if case.legs else ""})]
+    return problems + halts or [Check(Rule.BLOCKED, None, {"to": case.path[0].version if case.path else ""})]
 
 
 def _parked(case: _Case) -> list[Check]:
     """What failed once on this site is not tried again by itself (P11)."""
     found = [
         Check(Rule.PARKED, Code.PARKED, {"to": leg.version, "upgrade": case.site.parked[leg.id]})
-        for leg in case.legs
+        for leg in case.path
         if leg.id in case.site.parked
     ]
     return _set_aside(Rule.PARKED, found) if Rule.PARKED in case.facts.waived else found

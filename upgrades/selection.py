@@ -18,6 +18,7 @@ PINNED, UNKNOWN = "pinned", "unknown"
 KINDS = ("live", "test")
 TARGETS = (*(channel.channel for channel in reversed(CHANNELS)), PINNED)
 VERSION_EXAMPLES = "4.1 (all of 4.1), =4.1 (exactly), <4.1 (older than), unknown"
+PROBLEM = re.compile(r"(P-)?[0-9]{1,18}", re.IGNORECASE | re.ASCII)
 SHAPE = re.compile(r"(?P<sign>==?|<=?|>=?)?\s*(?P<version>.*?)(?P<star>\.\*)?")
 
 
@@ -42,7 +43,10 @@ class FilterRefused(ValueError):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A site as a filter sees it. `decision` is what the next night does to it; `owner` is its pin's, if any."""
+    """A site as a filter sees it. `decision` is what the next night does to it; `owner` is its pin's, if any.
+
+    `problems` are the numbers of the known problems of the version that it runs.
+    """
 
     decision: Decision
     customer: str = ""
@@ -52,6 +56,7 @@ class Candidate:
     owner: str = ""
     held: bool = False
     frozen: bool = False
+    problems: frozenset[int] = frozenset()
 
     @property
     def id(self) -> int:
@@ -152,6 +157,7 @@ class Criteria:
     versions: tuple[VersionTest, ...] = ()
     states: tuple[State, ...] = ()
     owners: frozenset[str] = frozenset()
+    problems: frozenset[int] = frozenset()
 
     def take(self, one: Candidate) -> bool:
         site = one.decision.site
@@ -162,13 +168,14 @@ class Criteria:
             and (not self.tags or not self.tags.isdisjoint(one.tags))
             and (not self.targets or one.target in self.targets)
             and (not self.owners or one.owner in self.owners)
+            and (not self.problems or not self.problems.isdisjoint(one.problems))
             and (not self.states or any(one.in_state(state) for state in self.states))
             and (not self.versions or any(test.takes(site.key) for test in self.versions))
             and (not self.words or all(word in one.words for word in self.words))
         )
 
 
-FIELDS = ("q", "customer", "host", "tag", "kind", "target", "version", "state", "owner")
+FIELDS = ("q", "customer", "host", "tag", "kind", "target", "version", "state", "owner", "problem")
 
 
 def criteria_of(values: Mapping[str, Iterable[str]]) -> Criteria:
@@ -178,6 +185,8 @@ def criteria_of(values: Mapping[str, Iterable[str]]) -> Criteria:
     for name, known in (("kind", KINDS), ("target", TARGETS), ("state", tuple(State))):
         if wrong := [text for text in given.get(name, ()) if text not in known]:
             errors[name] = [f"“{text}” is not one of {', '.join(known)}." for text in wrong]
+    if wrong := [text for text in given.get("problem", ()) if not PROBLEM.fullmatch(text)]:
+        errors["problem"] = [f"“{text[:40]}” is not the number of a problem, such as P-118." for text in wrong]
     versions = []
     for text in given.get("version", ()):
         try:
@@ -196,6 +205,7 @@ def criteria_of(values: Mapping[str, Iterable[str]]) -> Criteria:
         versions=tuple(versions),
         states=tuple(State(text) for text in given.get("state", ())),
         owners=frozenset(given.get("owner", ())),
+        problems=frozenset(int(text.upper().removeprefix("P-")) for text in given.get("problem", ())),
     )
 
 

@@ -67,10 +67,11 @@ def register_build(
 
 
 def _bring_back(build: Build, actor: Actor, now: datetime) -> None:
+    """It was out of its channel while it was archived: its stay there begins anew (R6)."""
     if build.archived_at:
         record("build.restored", build, actor=actor, now=now, before=values_of(build, ["archived_at"]))
-        build.archived_at = None
-        build.save(update_fields=["archived_at"])
+        build.archived_at, build.channel_since = None, now
+        build.save(update_fields=["archived_at", "channel_since"])
 
 
 def _refuse_odd_text(commit: str, changelog: str) -> None:

@@ -22,15 +22,19 @@ from instances.services.pauses import (
     FREEZE_FIELDS,
     LeftAlone,
     change_freeze,
+    check_freeze,
     end_freeze,
+    end_freeze_on,
     end_hold,
     end_holds,
+    ended_on,
     extend_hold,
     left_alone,
     open_freeze,
     open_hold,
     open_holds,
     pauses_for,
+    sites_of,
 )
 from instances.services.seen import last_seen_of
 from instances.services.targets import (
@@ -46,7 +50,14 @@ from instances.services.targets import (
     set_targets,
 )
 from instances.services.undo import Undo, take_back, undo_between, undo_of
-from instances.services.windows import default_subject, read_windows, set_windows, windows_for, windows_of
+from instances.services.windows import (
+    default_subject,
+    read_windows,
+    set_windows,
+    sites_with_windows,
+    windows_for,
+    windows_of,
+)
 
 __all__ = [
     "CUSTOMER_FIELDS",
@@ -66,6 +77,7 @@ __all__ = [
     "change_host",
     "change_site",
     "change_tags",
+    "check_freeze",
     "check_target",
     "complete_target",
     "customer_named",
@@ -75,9 +87,11 @@ __all__ = [
     "delete_host",
     "delete_site",
     "end_freeze",
+    "end_freeze_on",
     "end_hold",
     "end_holds",
     "end_pins",
+    "ended_on",
     "extend_hold",
     "freeze_numbered",
     "last_seen_of",
@@ -98,6 +112,8 @@ __all__ = [
     "set_windows",
     "site_named",
     "sites_named",
+    "sites_of",
+    "sites_with_windows",
     "tag_named",
     "take_back",
     "undo_between",

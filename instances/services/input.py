@@ -8,19 +8,24 @@ from typing import Any
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import IntegrityError, models, transaction
 
-from instances.exceptions import InvalidInput
+from instances.exceptions import InvalidInput, UnknownSite
 from instances.models import LONGEST, Instance
 
 FAR = timedelta(days=5 * 366)
 
 
 def locked(instances: Iterable[Instance]) -> list[Instance]:
-    """The rows as they are now, locked until the transaction ends, always in the same order. One query."""
-    numbers = [instance.pk for instance in instances]
-    return list(
-        Instance.objects.select_for_update(of=("self",)).select_related("target_build")
-        .filter(pk__in=numbers).order_by("pk")
-    )  # fmt: skip
+    """The rows as they are now, locked until the transaction ends, always in the same order. At most two queries.
+
+    The pinned builds are read once the rows are held: one that was waited for may be pinned to another by then, which
+    a join would not see. Raises UnknownSite for what was deleted meanwhile.
+    """
+    numbers = {instance.pk: instance for instance in instances}
+    held = Instance.objects.select_for_update().filter(pk__in=numbers).order_by("pk")
+    rows = list(held.prefetch_related("target_build"))
+    if gone := sorted(str(numbers[pk]) for pk in numbers.keys() - {row.pk for row in rows}):
+        raise UnknownSite(f"No site is named {', '.join(gone)} any more.")
+    return rows
 
 
 def refuse(errors: Mapping[str, str]) -> None:

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_http_methods
 from builds.choices import ChannelName
 from builds.models import Build
 from instances.choices import PinEndChoice
-from instances.exceptions import InvalidInput, NothingToUndo, Overtaken, TargetsRefused
+from instances.exceptions import InvalidInput, NothingToUndo, Overtaken, TargetsRefused, UnknownSite
 from instances.models import Instance, Tag
 from instances.services import last_seen_of, undo_between, undo_of
 from releasemgr.bulk_forms import BulkForm, UndoForm
@@ -191,7 +191,7 @@ def _confirmed(page: Page) -> HttpResponse:
     except ChangedMeanwhile as refused:
         page.theirs = refused.theirs
         return _again(page)
-    except (PlanChanged, TargetsRefused, Overtaken) as refused:
+    except (PlanChanged, TargetsRefused, Overtaken, UnknownSite) as refused:
         return _again(page, str(refused))
     except InvalidInput as refused:
         _add_errors(form, refused)

@@ -129,7 +129,7 @@ class TargetAct(BulkAct[BulkTargetForm]):
 
     def change(self) -> Change:
         consents = [site.pk for site in self.going_back if self.consents or site.may_downgrade]
-        return with_targets(self.sites, dict.fromkeys([site.pk for site in self.sites], self.target), consents)
+        return with_targets(dict.fromkeys([site.pk for site in self.sites], self.target), consents)
 
     @cached_property
     def refusals(self) -> Mapping[int, str]:
@@ -344,7 +344,7 @@ class UndoAct(BulkAct[UndoForm]):
         match self.undo.kind:
             case "target.changed":
                 consents = [aim.site.pk for aim in self._aims if aim.downgrade]
-                return with_targets(self.sites, {aim.site.pk: aim.target for aim in self._aims}, consents)
+                return with_targets({aim.site.pk: aim.target for aim in self._aims}, consents)
             case "hold.opened":
                 return without_holds({hold.pk for hold in self.undo.holds()})
             case "hold.ended":

@@ -14,6 +14,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from builds.models import Problem
 from builds.versions import key_of, release_of
 from instances.choices import Kind
 from instances.models import Customer, Host, Tag
@@ -63,6 +64,23 @@ class VersionsFilter(django_filters.MultipleChoiceFilter):  # type: ignore[misc]
     field_class = VersionsField
 
 
+class ProblemsField(django_filters.fields.MultipleChoiceField):  # type: ignore[misc] # the library is not typed
+    """By number, with or without its P."""
+
+    def validate(self, value: Sequence[str]) -> None:
+        known = {number for number, _title in self.choices}
+        faults = [_("There is no problem “%(number)s”.") % {"number": text[:40]} for text in value if text not in known]
+        if faults:
+            raise ValidationError(faults)
+
+    def to_python(self, value: Any) -> list[str]:
+        return [text.upper().removeprefix("P-") for text in super().to_python(value)]
+
+
+class ProblemsFilter(django_filters.MultipleChoiceFilter):  # type: ignore[misc] # the library is not typed
+    field_class = ProblemsField
+
+
 def _several(label: Any, unknown: Any, **options: Any) -> Any:
     return django_filters.MultipleChoiceFilter(
         label=label, widget=forms.CheckboxSelectMultiple, error_messages={"invalid_choice": unknown}, **options
@@ -91,10 +109,11 @@ class SiteFilter(django_filters.FilterSet):  # type: ignore[misc] # the library 
     state = _several(
         gettext_lazy("State"), gettext_lazy("“%(value)s” is no state of a site."), choices=list(STATE_WORDS.items())
     )
+    problem = ProblemsFilter(label=gettext_lazy("Problem"), widget=forms.CheckboxSelectMultiple)
     owner = _several(gettext_lazy("Pin’s owner"), gettext_lazy("“%(value)s” owns no pin."))
 
     def __init__(self, data: QueryDict, queryset: InstanceQuerySet, fleet: Sequence[Candidate]) -> None:
-        """`fleet` are all sites. Three queries."""
+        """`fleet` are all sites. Four queries."""
         self.fleet = fleet
         self.given = {name: _texts(data, name) for name in FIELDS if _texts(data, name)}
         self.named = [name for name in data if name not in (*FIELDS, *BESIDE)]
@@ -112,6 +131,10 @@ class SiteFilter(django_filters.FilterSet):  # type: ignore[misc] # the library 
             "host": [(name, name) for name in Host.objects.values_list("name", flat=True)],
             "customer": list(Customer.objects.values_list("slug", "name")),
             "tag": [(name, name) for name in Tag.objects.values_list("name", flat=True)],
+            "problem": [
+                (str(number), f"P-{number} {title}")
+                for number, title in Problem.objects.filter(dismissed_at=None).values_list("pk", "title")
+            ],
             "owner": [(name, name) for name in owners],
         }
 

@@ -1,6 +1,5 @@
 """Sites: views, filters, the table, the export; and a customer's sites."""
 
-import csv
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -8,19 +7,20 @@ from urllib.parse import urlencode
 
 from django.core.paginator import Page
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
 from django_tables2 import RequestConfig
 
-from instances.models import Customer, Instance
+from instances.models import Instance
 from instances.querysets import InstanceQuerySet
 from instances.sentences import target_words
 from instances.window_text import format_windows
 from releasemgr.lib import clock
 from releasemgr.lib.components import ViewLink
+from releasemgr.lib.exports import csv_lines
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs, person
 from releasemgr.pages.bulk_acts import buttons_for
@@ -112,7 +112,7 @@ def sites_csv(request: HttpRequest) -> HttpResponse:
     found = list(chosen.chosen)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="sites.csv"'
-    csv.writer(response).writerows(_csv_rows(found, tonight, marks_of(found, now)))
+    response.writelines(csv_lines(_csv_rows(found, tonight, marks_of(found, now))))
     return response
 
 
@@ -125,35 +125,9 @@ def _csv_rows(found: list[Instance], tonight: TonightPlan, marks: Marks) -> Iter
         decision = tonight.decisions[site.pk]
         hold = marks.holds.get(site.pk)
         yield [
-            _cell(value)
-            for value in (
-                site.slug, site.get_kind_display(), site.customer.name, site.url, site.host.name,
-                target_words(site.target), decision.to.version if decision.to else "", site.reported_version,
-                site.reported_at.isoformat() if site.reported_at else "", decision_sentence(decision),
-                " ".join(marks.tags.get(site.pk, ())), format_windows(marks.windows.get(site.pk, ())),
-                hold.ends_at.isoformat() if hold else "",
-            )
+            site.slug, site.get_kind_display(), site.customer.name, site.url, site.host.name,
+            target_words(site.target), decision.to.version if decision.to else "", site.reported_version,
+            site.reported_at.isoformat() if site.reported_at else "", decision_sentence(decision),
+            " ".join(marks.tags.get(site.pk, ())), format_windows(marks.windows.get(site.pk, ())),
+            hold.ends_at.isoformat() if hold else "",
         ]  # fmt: skip
-
-
-def _cell(text: str) -> str:
-    """A spreadsheet must not take what a site reported for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
-@needs("instances.view_customer")
-@require_safe
-def customer(request: HttpRequest, slug: str) -> HttpResponse:
-    who = get_object_or_404(Customer, slug=slug)
-    tonight = plan_of_tonight(clock.now())
-    table = SiteTable(_rows().filter(customer=who), tonight.decisions, exclude=("site", "customer", "window"))
-    table.region = ""
-    RequestConfig(request, paginate={"per_page": PER_PAGE}).configure(table)
-    number = table.page.paginator.count
-    context = {
-        "customer": who,
-        "table": table,
-        "number": ngettext("%d site", "%d sites", number) % number,
-        "may_start": request.user.has_perm(START) and number,
-    }
-    return render(request, "instances/customer_detail.html", context)

@@ -172,7 +172,8 @@ def pages_of(upgrade: Upgrade) -> list[str]:
     return [
         "/", "/sites/", "/sites/?kind=live&version=4", "/sites/?host=typo", "/views/",
         "/sites/bulk/target/?kind=live&matching=1", "/sites/bulk/skip/?kind=test&matching=1",
-        "/sites/bulk/tags/?site=brightwater-ie-live", "/sites/brightwater-ie-live/", "/sites/brightwater-ie-live/history/", "/builds/",
+        "/sites/bulk/tags/?site=brightwater-ie-live",
+        "/sites/brightwater-ie-live/", "/sites/brightwater-ie-live/history/", "/builds/",
         "/builds/4.20.2/", "/builds/4.20.2/promote/stable/", "/builds/4.20.2/promote/alpha/",
         "/builds/4.20.2/withdraw/", "/search/?q=nothing", "/search/", "/runs/",
         f"/runs/{upgrade.run_id}/", "/runs/tonight/",

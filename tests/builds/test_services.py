@@ -501,13 +501,13 @@ def test_r5_an_artefact_that_another_build_has_too_stays() -> None:
     assert not other.artifact_path.exists()
 
 
-def test_r2_registering_an_archived_build_again_brings_it_back(artifact: Path) -> None:
+def test_r2_r6_registering_an_archived_build_again_brings_it_back_and_its_soak_starts_from_zero(artifact: Path) -> None:
     build, _created = register_build("4.1", artifact, now=NOW)
     archive_build(build, keys_in_use=set(), actor=COMMAND, now=NOW)
 
     again, created = register_build("4.1", artifact, now=NOW + DAY)
 
-    assert (again, created, again.archived_at) == (build, False, None)
+    assert (again, created, again.archived_at, again.channel_since) == (build, False, None, NOW + DAY)
     assert again.artifact_path.exists()
     kinds = [change.kind for change in Change.objects.order_by("pk")]
     assert kinds == ["build.registered", "build.archived", "build.restored"]
@@ -530,4 +530,4 @@ def test_the_builds_between_two_versions_are_those_whose_changes_come_with_the_s
 
     assert list(Build.objects.between(keys[0], keys[3])) == builds[:0:-1]
     assert list(Build.objects.between(keys[1], keys[2])) == [builds[2]]
-    assert not Build.objects.between(keys[3], keys[0]).exists()
+    assert list(Build.objects.between(keys[3], keys[0])) == builds[:0:-1], "what going back loses"

@@ -14,7 +14,14 @@ from builds.models import Build
 from builds.services import withdraw_build
 from builds.versions import key_of
 from instances.choices import Kind
-from instances.exceptions import DowngradeRefused, PinEndRefused, ReasonMissing, TargetRefused, TargetsRefused
+from instances.exceptions import (
+    DowngradeRefused,
+    PinEndRefused,
+    ReasonMissing,
+    TargetRefused,
+    TargetsRefused,
+    UnknownSite,
+)
 from instances.models import Instance, Target, TargetChange
 from instances.pins import PinEnd, pin_is_over
 from instances.services import default_target, end_pins, last_seen_of, set_target, set_targets
@@ -22,6 +29,7 @@ from releasemgr.lib.actors import COMMAND, Actor, Origin
 from releasemgr.lib.history.models import Change
 from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
 from tests.factories import NOW, make_build, make_instance
+from tests.together import run_together
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -324,6 +332,32 @@ def test_t7_t9_one_change_that_was_not_seen_refuses_all() -> None:
     with pytest.raises(ChangedMeanwhile):
         set_targets(sites, Target(channel="beta"), actor=COMMAND, now=NOW, seen=seen)
     assert len(set_targets(sites, Target(channel="beta"), actor=COMMAND, now=NOW, seen=last_seen_of(sites))) == 3
+
+
+def test_a_site_that_was_deleted_meanwhile_is_named() -> None:
+    site = make_instance("shop")
+    Instance.objects.all().delete()
+
+    with pytest.raises(UnknownSite, match="No site is named shop any more"):
+        set_target(site, Target(channel="beta"), actor=COMMAND, now=NOW)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_t7_of_two_who_save_at_the_same_moment_one_is_refused() -> None:
+    site = make_instance()
+
+    def save(channel: str) -> str:
+        try:
+            set_target(stored(site), Target(channel=channel), actor=COMMAND, now=NOW, seen=0)
+        except ChangedMeanwhile:
+            return ""
+        return channel
+
+    answers = run_together(lambda: save("alpha"), lambda: save("beta"))
+
+    assert sorted(answers)[0] == ""
+    assert stored(site).target == Target(channel=max(answers))
+    assert (TargetChange.objects.count(), Change.objects.count()) == (1, 1)
 
 
 def test_t9_the_queries_do_not_grow_with_the_sites() -> None:

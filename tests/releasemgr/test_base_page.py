@@ -79,13 +79,16 @@ def test_the_shell_shows_who_is_signed_in(account: Any) -> None:
         ("/runs/tonight/", ["Nightly runs"]),
         ("/upgrades/8847/", ["Nightly runs"]),
         ("/hosts/", ["Hosts"]),
+        ("/activity/", ["Activity"]),
         ("/account/", []),
     ],
 )
 def test_the_navigation_marks_the_section_of_the_page(path: str, current: list[str]) -> None:
     entries = Shell(RequestFactory().get(path)).navigation
 
-    assert [str(entry.label) for entry in entries] == ["Overview", "Sites", "Builds", "Nightly runs", "Hosts"]
+    assert [str(entry.label) for entry in entries] == [
+        "Overview", "Sites", "Builds", "Nightly runs", "Hosts", "Activity",
+    ]  # fmt: skip
     assert [str(entry.label) for entry in entries if entry.current] == current
 
 

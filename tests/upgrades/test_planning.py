@@ -8,14 +8,15 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from builds.maturity import Maturity
+from builds.maturity import Maturity, Override, Severity
 from builds.models import Build, Promotion
-from builds.services import promote_build, withdraw_build
+from builds.services import judge_promotion, promote_build, withdraw_build
 from instances.choices import Kind
 from instances.models import Instance, Target, TargetChange
+from instances.pins import PinEnd
 from instances.services import set_target
 from releasemgr.lib.actors import COMMAND
-from tests.factories import NOW, make_build, make_host, make_instance, make_run, make_upgrade
+from tests.factories import NOW, make_build, make_host, make_instance, make_problem, make_run, make_upgrade
 from upgrades.choices import EndCode, Outcome, UpgradeState
 from upgrades.models import Schedule, Upgrade
 from upgrades.night import Night
@@ -70,7 +71,7 @@ def test_p1_the_preview_of_a_promotion_is_the_plan_after_promoting() -> None:
 
     preview = preview_move(build, Maturity.RELEASE, TONIGHT, now=NOW)
 
-    assert gist([effect.before for effect in preview.effects]) == before
+    assert sorted(gist([effect.before for effect in preview.effects]), key=str) == sorted(before, key=str)
     assert not Promotion.objects.exists()
     promote_build(build, Maturity.RELEASE, actor=COMMAND, now=NOW)
     assert gist([effect.after for effect in preview.effects]) == gist(tonight())
@@ -80,6 +81,20 @@ def test_p1_the_preview_of_a_promotion_is_the_plan_after_promoting() -> None:
     assert preview.untouched == 3
     assert preview.replaces
     assert preview.replaces.version == "4.2"
+
+
+def test_p1_r8_the_preview_of_an_override_is_the_plan_after_it() -> None:
+    """Who promotes through a blocker has accepted it for this build, so that it holds no site up."""
+    one_of_each_kind()
+    build = Build.objects.get(version="4.3")
+    make_problem(build, severity=Severity.BLOCKER)
+
+    preview = preview_move(build, Maturity.RELEASE, TONIGHT, now=NOW)
+
+    assert preview.upgrading
+    override = Override(judge_promotion(build, Maturity.RELEASE, now=NOW).keys, "They cannot wait.")
+    promote_build(build, Maturity.RELEASE, actor=COMMAND, now=NOW, override=override)
+    assert gist([effect.after for effect in preview.effects]) == gist(tonight())
 
 
 def test_p1_a_build_older_than_the_channels_own_changes_no_site() -> None:
@@ -127,6 +142,20 @@ def test_t3_the_preview_of_a_target_is_the_plan_after_saving(choose: Callable[[]
         assert gist([preview.after]) == gist([decide_site(site, TONIGHT)])
         assert gist([preview.after])[0] in gist(tonight())
     assert TargetChange.objects.exists()
+
+
+def test_t3_t4_the_preview_of_another_end_keeps_the_consent_and_fills_in_what_it_follows_then() -> None:
+    one_of_each_kind()
+    site = make_instance(runs="4.3")
+    older = Target(build=Build.objects.get(version="4.2"))
+    set_target(site, older, actor=COMMAND, now=NOW, reason="Audit", downgrade=True)
+    ends = replace(older, ends=PinEnd.ON_DATE, until=NOW + timedelta(hours=1))
+
+    for target, code in ((ends, Code.DOWNGRADE), (replace(ends, until=NOW + timedelta(seconds=1)), Code.DOWNGRADE)):
+        preview = preview_target(site, target, TONIGHT)
+        set_target(site, target, actor=COMMAND, now=NOW, reason="Audit")
+        assert gist([preview.after]) == gist([decide_site(site, TONIGHT)])
+        assert (preview.after.code, preview.after.site.pin_then) == (code, Maturity.RELEASE)
 
 
 def test_p1_the_plan_costs_the_same_queries_for_any_fleet() -> None:

@@ -18,6 +18,7 @@ from upgrades.plan import Code, fingerprint, plan
 from upgrades.services.facts import facts_now
 from upgrades.services.halts import finish
 from upgrades.services.planning import plan_night
+from upgrades.services.policy import change_schedule
 from upgrades.services.runs import (
     close_overdue_runs,
     open_due_night,
@@ -117,6 +118,28 @@ def test_p7_nights_before_the_installation_never_were() -> None:
     assert open_due_night(NOW - timedelta(hours=10)) is None
     assert record_missed_nights(NOW) == []
     assert not Run.objects.exists()
+
+
+def test_p7_a_change_of_the_hours_makes_no_missed_night_of_one_that_never_was() -> None:
+    change_schedule({"start": time(22, 0), "end": time(23, 0)}, actor=COMMAND, now=NOW)
+    evening = ONE - timedelta(hours=3)
+    assert open_due_night(evening)
+
+    change_schedule({"start": time(1, 0), "end": time(5, 0)}, actor=COMMAND, now=evening + timedelta(hours=9))
+
+    assert record_missed_nights(evening + timedelta(hours=10)) == []
+    assert [run.date for run in Run.objects.all()] == [evening.date()]
+
+
+def test_p7_a_change_of_the_hours_forgets_no_dark_night_and_not_the_one_that_is_on() -> None:
+    noon = NOW + DAY
+    change_schedule({"start": time(11, 0), "end": time(13, 0)}, actor=COMMAND, now=noon)
+
+    missed = Run.objects.get()
+    assert (missed.date, missed.missed) == (ONE.date(), True)
+    assert open_due_night(noon) is None, "that date has had its night"
+    change_schedule({"start": time(11, 30)}, actor=COMMAND, now=noon + DAY)
+    assert open_due_night(noon + DAY), "by the new hours it is on"
 
 
 def test_p7_the_night_during_which_it_was_installed_never_was() -> None:

@@ -22,7 +22,7 @@ FLEET = [
     candidate("acme-live", customer="acme", customer_name="Acme & Söhne"),
     candidate("acme-test", customer="acme", live=False, runs="4.1.3", tags=frozenset({"early", "care"})),
     candidate("bolt-test", customer="bolt", live=False, runs="4.1", held=True),
-    candidate("bolt-old", customer="bolt", live=False, runs="4.0.9", code=Code.UPGRADE),
+    candidate("bolt-old", customer="bolt", live=False, runs="4.0.9", code=Code.UPGRADE, problems=frozenset({118})),
     candidate("zed-test", customer="zed", live=False, channel=None, pin=7, owner="ines", code=Code.PARKED),
     candidate("zed-live", customer="zed", runs="what?", code=Code.VERSION_UNKNOWN, frozen=True, needs_a_person=3),
 ]
@@ -45,6 +45,8 @@ def chosen(query: str) -> list[str]:
         ("tag=care&tag=nothing", ["acme-test"]),
         ("tag=CARE", ["acme-test"]),
         ("owner=ines", ["zed-test"]),
+        ("problem=P-118", ["bolt-old"]),
+        ("problem=7&problem=118", ["bolt-old"]),
         ("host=web2", []),
         ("state=held", ["bolt-test"]),
         ("state=frozen&state=held", ["bolt-test", "zed-live"]),
@@ -97,6 +99,7 @@ def test_a_version_is_looked_for_as_a_series_exactly_or_by_its_order(test: str, 
 @pytest.mark.parametrize(
     ("query", "name", "words"),
     [
+        ("problem=118x", "problem", "“118x” is not the number of a problem, such as P-118."),
         ("hots=web1", "hots", "There is no filter “hots”."),
         ("kind=prod", "kind", "“prod” is not one of live, test."),
         ("target=nightly", "target", "“nightly” is not one of stable, release, beta, alpha, pinned."),

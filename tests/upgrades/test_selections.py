@@ -106,7 +106,7 @@ def test_t9_one_site_that_refuses_refuses_the_whole() -> None:
 @pytest.mark.usefixtures("fleet")
 def test_p1_an_act_whose_effect_is_not_the_one_that_was_shown_is_not_done() -> None:
     sites = list(Instance.objects.filter(kind=Kind.TEST))
-    change = with_targets(sites, dict.fromkeys([site.pk for site in sites], Target("stable")))
+    change = with_targets(dict.fromkeys([site.pk for site in sites], Target("stable")))
     shown = effects_print(preview_change(sites, change, next_night(NOW)))
     make_build("4.3", maturity=Maturity.BETA)
 
@@ -125,7 +125,7 @@ def test_the_candidates_cost_the_same_queries_for_any_number_of_sites() -> None:
             assert len(candidates(decisions, night, NOW)) == Instance.objects.count()
         counts.append(len(queries))
 
-    assert counts[0] == counts[1] <= 7
+    assert counts[0] == counts[1] <= 8
 
 
 @pytest.mark.django_db(transaction=True)

@@ -98,3 +98,11 @@ def test_p4_windows_in_far_apart_zones_open_at_their_own_time() -> None:
 
     assert turn_of((dublin,), (), NO_TIME, at(0), at(12)).opens_at == at(1)
     assert turn_of((portland,), (), NO_TIME, at(0), at(12)).opens_at == at(8)
+
+
+def test_p6_a_hold_until_the_very_end_of_a_window_leaves_no_moment_of_it() -> None:
+    """The end is not inside."""
+    turn = turn_of((window(2, 4),), (hold(1, 4),), NO_TIME, at(1), at(5))
+
+    assert turn.opens_at is None
+    assert [pause.span for pause in turn.paused_by] == [hold(1, 4).span]

@@ -9,7 +9,7 @@ from instances.models import Instance
 from instances.services import customer_named, sites_named, tag_named
 from releasemgr.lib import clock
 from upgrades.selection import Criteria, FilterRefused, criteria_of, read_query
-from upgrades.services.selections import sites_of
+from upgrades.services.selections import sites_meant
 
 EXAMPLE = "customer=acme&customer=bolt&kind=test&version=4.1"
 
@@ -38,7 +38,7 @@ def sites_where(text: str) -> list[Instance]:
         customer_named(name)
     for name in criteria.tags:
         tag_named(name)
-    found = sites_of(criteria, clock.now())
+    found = sites_meant(criteria, clock.now())
     if not found:
         raise CommandError("No site matches the filter.")
     return found

@@ -18,7 +18,7 @@ from instances.pauses import Pause
 from instances.pins import PinEnd
 from instances.services import pauses_for, windows_for
 from instances.windows import Window
-from upgrades.choices import CONNECTION_TROUBLE, FAILED, GOOD, Outcome
+from upgrades.choices import CONNECTION_TROUBLE, EXCUSED, FAILED, GOOD, Outcome
 from upgrades.exceptions import RecipeInvalid
 from upgrades.models import Policy, RunHalt, Upgrade
 from upgrades.night import Night
@@ -103,7 +103,7 @@ class _Around:
             pauses=pauses_for(chosen, after, before),
             windows=windows_for(chosen),
             medians=_medians(after),
-            canaries=_tagged(policy.canary_tag),
+            canaries=canaries(policy.canary_tag),
             recipes=_recipes(),
         )
 
@@ -158,6 +158,7 @@ def _parked() -> dict[int, dict[int, int]]:
     failed = (
         Upgrade.objects.filter(outcome__in=FAILED, retried_at=None)
         .exclude(outcome=Outcome.BLOCKED, end_code__in=CONNECTION_TROUBLE)
+        .exclude(end_code__in=EXCUSED)
         .exclude(Exists(later.filter(pk__gt=OuterRef("pk"))))
     )
     parked: dict[int, dict[int, int]] = defaultdict(dict)
@@ -186,7 +187,8 @@ def _medians(now: datetime) -> dict[int, timedelta]:
     return dict(succeeded.values_list("instance_id").annotate(median=took))
 
 
-def _tagged(tag: str) -> frozenset[int]:
+def canaries(tag: str) -> frozenset[int]:
+    """The ids of the sites with that tag."""
     return frozenset(Instance.objects.filter(tags__name=tag).values_list("pk", flat=True)) if tag else frozenset()
 
 

@@ -1,7 +1,7 @@
 """Stops runs and lets them go on (P5): by the limits whenever an upgrade ended, and by a person at any time."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -11,7 +11,7 @@ from releasemgr.lib.actors import AUTOMATIC, Actor
 from releasemgr.lib.history.services import record
 from upgrades import sentences
 from upgrades.choices import BROKE, EndCode, HaltEnd, Outcome
-from upgrades.exceptions import ReasonMissing, RunChanged, UpgradeChanged
+from upgrades.exceptions import ReasonMissing, RunChanged
 from upgrades.halting import Halt, HaltCode, WaveSoFar, judge_run
 from upgrades.models import Policy, Run, RunHalt, Upgrade
 from upgrades.services import slots
@@ -23,9 +23,18 @@ def judge_runs(now: datetime) -> list[RunHalt]:
 
     The run's row is held, so that nothing of it begins while it is judged: a halt wins over what ends beside it.
     """
+    return [halt for run in sorted(troubled_runs()) if (halt := _judge(run, now))]
+
+
+def troubled_runs() -> set[int]:
+    """The open runs that have something to be judged by. One query."""
     troubled = Upgrade.objects.filter(run__ended_at=None, run__planned_at__isnull=False).troubled()
-    runs = sorted(set(troubled.order_by().values_list("run_id", flat=True)))
-    return [halt for run in runs if (halt := _judge(run, now))]
+    return set(troubled.order_by().values_list("run_id", flat=True))
+
+
+def held_runs(numbers: Collection[int]) -> list[Run]:
+    """These runs, held until the transaction ends, always in the same order. No query for none."""
+    return list(Run.objects.select_for_update().filter(pk__in=numbers).order_by("pk")) if numbers else []
 
 
 @transaction.atomic
@@ -135,17 +144,28 @@ def release_builds(halt: RunHalt, *, actor: Actor, now: datetime, reason: str) -
 
 
 def leave_rest(run: Run, halt: RunHalt, now: datetime) -> int:
-    """Records what of a halted run had not begun as not started, with why it was halted. How many."""
-    left = 0
+    """Records what of a halted run had not begun as not started, with why it was halted. How many.
+
+    For a caller that holds the run.
+    """
     said = sentences.halt_sentence(HaltCode(halt.code), halt.values)
-    for upgrade in run.upgrades.waiting().select_related("build"):
-        try:
-            with transaction.atomic():
-                upgrade.end(Outcome.NOT_STARTED, EndCode.RUN_HALTED, now=now, text=said)
-                left += 1
-        except UpgradeChanged:
-            continue
-    return left
+    left = list(run.upgrades.waiting().select_related("build"))
+    for upgrade in left:
+        upgrade.end(Outcome.NOT_STARTED, EndCode.RUN_HALTED, now=now, text=said)
+    return len(left)
+
+
+def runs_to_leave() -> set[int]:
+    """The runs that a person ended, and in which something waits again: its host was not reached. One query."""
+    ended = RunHalt.objects.filter(end=HaltEnd.ENDED, run__ended_at=None)
+    waiting = Upgrade.objects.waiting().filter(run__in=ended.values("run"))
+    return set(waiting.order_by().values_list("run_id", flat=True))
+
+
+def leave_what_came_back(now: datetime) -> None:
+    """What a person ended does not begin any more. For a caller that holds the runs."""
+    for run in Run.objects.filter(pk__in=runs_to_leave()):
+        leave_rest(run, run.halts.filter(end=HaltEnd.ENDED)[0], now)
 
 
 def close_halt(run: Run, now: datetime) -> RunHalt | None:

@@ -4,14 +4,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from builds.maturity import BuildFacts, Maturity, channel_named, resolve
+from builds.maturity import BuildFacts, Maturity, channel_named, judge, resolve
 from builds.models import Build
+from instances.choices import Kind
 from instances.models import Instance, Target
-from instances.services import pauses_for, windows_for
+from instances.pins import PinEnd
+from instances.services import DEFAULT_CHANNEL, pauses_for, windows_for
 from instances.windows import Span
 from upgrades.choices import RunKind
 from upgrades.models import Run, Schedule, Upgrade
-from upgrades.night import Night
+from upgrades.night import Night, Timetable
 from upgrades.plan import Decision, Facts, Rule, SiteFacts, fingerprint, plan
 from upgrades.services.facts import ALWAYS_WAIVED, facts_now, facts_of_night
 from upgrades.turns import next_turn
@@ -19,9 +21,12 @@ from upgrades.turns import next_turn
 FORESEEN = timedelta(days=62)
 
 
-def next_night(now: datetime) -> Night:
-    """The first night that has not started, and was not run by hand ahead of its time."""
-    timetable = Schedule.objects.get().timetable
+def next_night(now: datetime, timetable: Timetable | None = None) -> Night:
+    """The first night that has not started, and was not run by hand ahead of its time.
+
+    By the schedule, or by another `timetable`.
+    """
+    timetable = timetable or Schedule.objects.get().timetable
     night = timetable.next(now)
     while Run.objects.filter(date=night.date).exists():
         night = timetable.next(night.starts_at)
@@ -59,16 +64,20 @@ def with_target(facts: Facts, target: Target, *, consent: bool = False) -> Facts
 
 
 def aimed(site: SiteFacts, target: Target, *, consent: bool = False) -> SiteFacts:
-    """One site with another target."""
+    """What the target leaves open is filled in as when it is saved; consent once given stays while the build does."""
+    if target.channel:
+        channel = channel_named(target.channel)
+        return replace(
+            site, channel=channel, pin=None, pin_ends=PinEnd.NEVER, pin_until=None, pin_then=None, consent=None
+        )
+    pin = target.build.pk if target.build else None
+    usual = channel_named(DEFAULT_CHANNEL[Kind.LIVE if site.live else Kind.TEST])
+    then = channel_named(target.then) if target.then else site.channel or site.pin_then or usual
     return replace(
-        site,
-        channel=channel_named(target.channel) if target.channel else None,
-        pin=target.build.pk if target.build else None,
-        pin_ends=target.ends,
-        pin_until=target.until,
-        pin_then=channel_named(target.then) if target.then else None,
-        consent=site.key if consent else None,
-    )
+        site, channel=None, pin=pin, pin_ends=target.ends, pin_until=target.until,
+        pin_then=None if target.ends is PinEnd.NEVER else then,
+        consent=site.key if consent else site.consent if pin == site.pin else None,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -154,11 +163,18 @@ class MovePreview:
 def preview_move(build: Build, to: Maturity, night: Night, *, now: datetime, facts: Facts | None = None) -> MovePreview:
     """What that night would do if the build were there from now on. Changes nothing.
 
+    Where only an override can bring it there, the problems that it goes through are accepted for it then (R8).
     `facts` are those of the whole fleet that night, if the caller has them: then it asks nothing.
     """
     facts = facts or facts_of_night(night)
-    moved = replace(facts.builds[build.pk], maturity=to, since=now, sent_back=to < build.stage)
+    moved = _accepting(facts.builds[build.pk], to, facts, now).moved(to, now)
     return _preview(facts, moved, to, night)
+
+
+def _accepting(build: BuildFacts, to: Maturity, facts: Facts, now: datetime) -> BuildFacts:
+    """With the problems acknowledged that stand in the way of this promotion."""
+    judgement = judge(build, to, facts.channels, now, facts.builds.values())
+    return build.accepting(judgement.in_the_way)
 
 
 def preview_withdrawal(build: Build, night: Night, *, replacement: Build | None = None) -> MovePreview:

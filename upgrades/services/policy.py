@@ -1,18 +1,22 @@
 """How nights go about their upgrades, and when: changed by people, with a history (P4, P5)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
+from instances.services import default_subject, set_windows
+from instances.windows import Window
 from releasemgr.lib import queue
 from releasemgr.lib.actors import Actor
-from releasemgr.lib.history.services import difference, record, refuse_unless_seen, values_of
+from releasemgr.lib.history.services import difference, last_seen, record, refuse_unless_seen, values_of
 from upgrades.exceptions import PolicyRefused, ReasonMissing
 from upgrades.models import Policy, Schedule
-from upgrades.services.runs import NIGHT_TASK
+from upgrades.night import DAY
+from upgrades.services.runs import NIGHT_TASK, record_missed_nights
 
 POLICY_FIELDS = (
     "canary_share", "canary_tag", "wave_sizes", "wave_pause_min", "max_parallel", "halt_share", "halt_minimum",
@@ -39,9 +43,52 @@ def change_schedule(
         schedule = Schedule.objects.select_for_update().get()
         if values.get("start", schedule.start) == values.get("end", schedule.end):
             raise PolicyRefused({"end": ["A night ends at another time than it starts."]})
+        record_missed_nights(now)
         _change("schedule.changed", schedule, SCHEDULE_FIELDS, values, actor=actor, now=now, reason=reason, seen=seen)
+        _forget_nights_that_never_were(schedule, now)
         queue.ensure_schedule("night", NIGHT_TASK, schedule.cron)
     return schedule
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The last change of each that the page showed, 0 for none (T7)."""
+
+    policy: int
+    schedule: int
+    windows: int
+
+    @classmethod
+    def now(cls) -> "Seen":
+        rows = (Policy.objects.get(), Schedule.objects.get(), default_subject())
+        return cls(*(last_seen(row) for row in rows))
+
+
+def change_rules(
+    *, policy: Mapping[str, Any], schedule: Mapping[str, Any], windows: Sequence[Window], actor: Actor, now: datetime,
+    reason: str = "", seen: Seen | None = None,
+) -> bool:  # fmt: skip
+    """Policy, schedule and default windows together or not at all, and whether anything changed.
+
+    Raises PolicyRefused, InvalidInput for the windows, or ChangedMeanwhile.
+    """
+    said: dict[str, Any] = {"actor": actor, "now": now, "reason": reason}
+    with transaction.atomic():
+        before = Seen.now()
+        change_schedule(schedule, **said, seen=seen.schedule if seen else None)
+        set_windows(None, windows, **said, seen=seen.windows if seen else None)
+        change_policy(policy, **said, seen=seen.policy if seen else None)
+        return Seen.now() != before
+
+
+def _forget_nights_that_never_were(schedule: Schedule, now: datetime) -> None:
+    """A night that would be over by the new hours was not missed by them (P7)."""
+    night = schedule.timetable.latest(now)
+    if night.covers(now):
+        night = schedule.timetable.night(night.date - DAY)
+    if night.starts_at > schedule.since:
+        schedule.since = night.starts_at
+        schedule.save(update_fields=["since"])
 
 
 def _change(

@@ -12,7 +12,7 @@ from instances.services import end_pins
 from releasemgr.lib import queue
 from releasemgr.lib.actors import AUTOMATIC, Actor
 from upgrades.choices import GOOD, EndCode, Outcome, RunKind, UpgradeState
-from upgrades.exceptions import NothingToUpgrade, PlanChanged, ReasonMissing, UpgradeChanged
+from upgrades.exceptions import NothingToUpgrade, PlanChanged, ReasonMissing
 from upgrades.models import Decision, Policy, Run, Schedule, Upgrade, Wave
 from upgrades.night import Night
 from upgrades.plan import Check, Facts, Rule, fingerprint, plan, plan_with_waves
@@ -75,7 +75,8 @@ def open_night(night: Night, *, actor: Actor, now: datetime) -> Run | None:
 
 
 def _switched_off(run: Run, now: datetime) -> bool:
-    if Policy.objects.get().nights_off_since is None:
+    """Holds the policy until the night is planned: who switches nights off comes before that or after."""
+    if Policy.objects.select_for_update().get().nights_off_since is None:
         return False
     run.switched_off, run.planned_at, run.ended_at = True, now, now
     run.save(update_fields=["switched_off", "planned_at", "ended_at"])
@@ -216,39 +217,46 @@ def close_overdue_runs(now: datetime) -> int:
     """Ends what had not begun when its run's time was over: not started, never late (P7). How many."""
     closed = 0
     overdue = Upgrade.objects.waiting().filter(run__ends_at__lte=now)
-    for run in Run.objects.filter(pk__in=overdue.values("run_id")):
-        halt = halts.close_halt(run, now)
-        closed += halts.leave_rest(run, halt, now) if halt else _leave_rest(overdue.filter(run=run), now)
+    for number in sorted(set(overdue.order_by().values_list("run_id", flat=True))):
+        with transaction.atomic():
+            [run] = halts.held_runs([number])
+            halt = halts.close_halt(run, now)
+            closed += halts.leave_rest(run, halt, now) if halt else _leave_rest(overdue.filter(run=run), now)
     settle(now)
     return closed
 
 
 def _leave_rest(upgrades: UpgradeQuerySet, now: datetime) -> int:
-    left = 0
-    for upgrade in upgrades.select_related("build"):
-        try:
-            with transaction.atomic():
-                upgrade.end(Outcome.NOT_STARTED, EndCode.TIME_OVER, now=now)
-                left += 1
-        except UpgradeChanged:
-            continue
-    return left
+    """For a caller that holds the run."""
+    left = list(upgrades.select_related("build"))
+    for upgrade in left:
+        upgrade.end(Outcome.NOT_STARTED, EndCode.TIME_OVER, now=now)
+    return len(left)
 
 
 def settle(now: datetime) -> None:
-    """What follows from ends: paths that broke off, runs that are to halt, runs that are over."""
-    end_broken_paths(now)
-    halts.judge_runs(now)
-    halts.finish(now)
+    """What follows from ends: paths that broke off, what came back to an ended run, runs that halt or are over.
+
+    It holds every run concerned first, as all do that end or begin what waits in a run, and always in the same order:
+    so neither the worker beside it nor a person who ends a run waits for what this one holds.
+    """
+    with transaction.atomic():
+        broken = set(_broken_paths().order_by().values_list("run_id", flat=True))
+        halts.held_runs(broken | halts.troubled_runs() | halts.runs_to_leave())
+        _end_broken_paths(now)
+        halts.leave_what_came_back(now)
+        halts.judge_runs(now)
+        halts.finish(now)
 
 
-def end_broken_paths(now: datetime) -> int:
-    """Ends the legs that wait for a leg that did not succeed (T8). How many."""
+def _broken_paths() -> UpgradeQuerySet:
+    """Legs that wait for a leg that did not succeed (T8)."""
     earlier = Upgrade.objects.filter(
         run=OuterRef("run"), instance=OuterRef("instance"), leg__lt=OuterRef("leg"), state=UpgradeState.ENDED
     ).exclude(outcome__in=GOOD)
-    number = 0
-    for upgrade in Upgrade.objects.waiting().filter(Exists(earlier), leg__gt=1).select_related("build"):
+    return Upgrade.objects.waiting().filter(Exists(earlier), leg__gt=1)
+
+
+def _end_broken_paths(now: datetime) -> None:
+    for upgrade in _broken_paths().select_related("build"):
         upgrade.end(Outcome.NOT_STARTED, EndCode.PATH_ENDED, now=now, leg=upgrade.leg - 1)
-        number += 1
-    return number

@@ -4,14 +4,16 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from typing import TypeVar
 
 from django.db import transaction
 
+from builds.models import Problem
 from instances.choices import FreezeScope
 from instances.models import Freeze, Hold, Instance, Target
 from instances.pauses import Pause, PauseKind
-from instances.services import complete_target, pauses_for
+from instances.services import pauses_for
 from instances.services.input import locked
 from instances.windows import Span
 from upgrades.exceptions import PlanChanged
@@ -27,19 +29,20 @@ Change = Callable[[Facts], Facts]
 
 
 def candidates(decisions: Iterable[Decision], night: Night, now: datetime) -> list[Candidate]:
-    """These sites as a filter sees them, in that order. Up to six queries, whatever their number."""
+    """These sites as a filter sees them, in that order. Up to seven queries, whatever their number."""
     rows = Instance.objects.values_list(
         "pk", "customer__slug", "customer__name", "url", "pin_owner__username", named=True
     ).order_by()
     of_site = {row.pk: row for row in rows}
     tags = _tags_by_site()
+    affected = _problems_by_key()
     held = set(Hold.objects.not_over(now).values_list("instance_id", flat=True))
     pauses = pauses_for(None, now, night.ends_at)
     frozen = {pk for pk, found in pauses.items() if any(pause.kind is PauseKind.FREEZE for pause in found)}
     return [
         Candidate(
             decision, row.customer__slug, row.customer__name, row.url, frozenset(tags[row.pk]),
-            row.pin_owner__username or "", row.pk in held, row.pk in frozen,
+            row.pin_owner__username or "", row.pk in held, row.pk in frozen, affected(decision.site.key),
         )
         for decision in decisions
         if (row := of_site.get(decision.site.id))
@@ -54,7 +57,24 @@ def _tags_by_site() -> Mapping[int, set[str]]:
     return tags
 
 
-def sites_of(criteria: Criteria, now: datetime) -> list[Instance]:
+def _problems_by_key() -> Callable[[str | None], frozenset[int]]:
+    """The problems of a version, by its sort key; those that were dismissed are none (R7). One query."""
+    spans = list(
+        Problem.objects.filter(dismissed_at=None).values_list(
+            "pk", "first_affected__version_key", "fixed_in__version_key"
+        )
+    )  # fmt: skip
+
+    @cache
+    def affected(key: str | None) -> frozenset[int]:
+        if key is None:
+            return frozenset()
+        return frozenset(number for number, first, fix in spans if first <= key and (fix is None or key < fix))
+
+    return affected
+
+
+def sites_meant(criteria: Criteria, now: datetime) -> list[Instance]:
     """The sites that a filter means now, by name."""
     night, decisions = plan_night(now)
     found = [one.id for one in candidates(decisions, night, now) if criteria.take(one)]
@@ -80,11 +100,11 @@ def as_shown(
 ) -> T:  # fmt: skip
     """Acts, if the effect on the next night is still the one with this fingerprint; all in one transaction.
 
-    Raises PlanChanged, and what `act` raises; then nothing is done.
+    Raises PlanChanged, UnknownSite for a site that is gone, and what `act` raises; then nothing is done.
     """
     with transaction.atomic():
         rows = locked(sites)
-        if len(rows) != len(sites) or effects_print(preview_change(rows, change, next_night(now))) != shown:
+        if effects_print(preview_change(rows, change, next_night(now))) != shown:
             raise PlanChanged("What this does is not any more what was shown. Nothing was changed.")
         return act()
 
@@ -93,11 +113,10 @@ def _each(change: Callable[[SiteFacts], SiteFacts]) -> Change:
     return lambda facts: replace(facts, sites=tuple(change(site) for site in facts.sites))
 
 
-def with_targets(sites: Iterable[Instance], targets: Mapping[int, Target], consents: Collection[int] = ()) -> Change:
+def with_targets(targets: Mapping[int, Target], consents: Collection[int] = ()) -> Change:
     """The sites get these targets, by their id. `consents` are those that may leave their version downwards (T4)."""
-    complete = {site.pk: complete_target(site, targets[site.pk]) for site in sites if site.pk in targets}
     return _each(
-        lambda site: aimed(site, complete[site.id], consent=site.id in consents) if site.id in complete else site
+        lambda site: aimed(site, targets[site.id], consent=site.id in consents) if site.id in targets else site
     )
 
 
