@@ -213,7 +213,6 @@ def _act(
 
 def _check_all(acts: list[_Act]) -> None:
     refusals: dict[str, TargetRefused] = {}
-    """Raises TargetsRefused for these refusals and those of the acts."""
     for act in acts:
         try:
             act.check()

@@ -176,7 +176,7 @@ class TargetAct(BulkAct[BulkTargetForm]):
         words = ngettext(
             "Undo: give the site its target back", "Undo: give each of the %d sites its target back", number
         )
-        return words % _counted(number)
+        return _counted(words, number)
 
 
 class HoldAct(BulkAct[BulkHoldForm]):
@@ -221,7 +221,7 @@ class HoldAct(BulkAct[BulkHoldForm]):
 
     @staticmethod
     def undo_words(number: int) -> str:
-        return ngettext("Undo: end this hold", "Undo: end these %d holds", number) % _counted(number)
+        return _counted(ngettext("Undo: end this hold", "Undo: end these %d holds", number), number)
 
 
 class EndHoldsAct(BulkAct[BulkEndHoldsForm]):
@@ -253,7 +253,7 @@ class EndHoldsAct(BulkAct[BulkEndHoldsForm]):
 
     @staticmethod
     def undo_words(number: int) -> str:
-        return ngettext("Undo: hold it again", "Undo: hold these %d sites again", number) % _counted(number)
+        return _counted(ngettext("Undo: hold it again", "Undo: hold these %d sites again", number), number)
 
 
 class TagsAct(BulkAct[BulkTagsForm]):
@@ -303,12 +303,12 @@ class TagsAct(BulkAct[BulkTagsForm]):
     @staticmethod
     def undo_words(number: int) -> str:
         words = ngettext("Undo: give the site its tags back", "Undo: give each of the %d sites its tags back", number)
-        return words % _counted(number)
+        return _counted(words, number)
 
 
-def _counted(number: int) -> Any:
+def _counted(words: str, number: int) -> str:
     """For words that name the number only where it is more than one."""
-    return () if number == 1 else number
+    return words if number == 1 else words % number
 
 
 @dataclass

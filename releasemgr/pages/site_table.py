@@ -23,7 +23,7 @@ from releasemgr.lib.tables import SelectColumn, Table
 from releasemgr.pages.tonight_plan import is_off_target
 from releasemgr.templatetags import ui
 from upgrades.plan import Code, Decision
-from upgrades.sentences import LOOKS, short_sentence, zone_words
+from upgrades.sentences import LOOKS, short_sentence
 
 SETTLED = (Code.UP_TO_DATE,)
 EVERY_DAY = 7
@@ -161,7 +161,7 @@ def window_words(windows: Sequence[Window], now: datetime) -> str:
     first, *others = windows
     days = "" if len(first.weekdays) == EVERY_DAY else f"{format_days(first.weekdays)} "
     zone = now.astimezone(first.zone).tzname() or ""
-    zone = zone if zone.isalpha() else zone_words(first.zone.key)
+    zone = zone if zone.isalpha() else words.place_of(first.zone.key)
     text = f"{days}{first.start:%H:%M}–{first.end:%H:%M} {zone}"
     return _("%(window)s, %(n)d more") % {"window": text, "n": len(others)} if others else text
 

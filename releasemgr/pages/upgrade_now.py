@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from instances.models import Instance
@@ -19,13 +19,14 @@ from releasemgr.lib.components import Confirm
 from releasemgr.lib.permission import check, needs, person
 from releasemgr.pages.selection import SelectionRefused, filter_refused, selected
 from releasemgr.roles import roles_with
+from upgrades.choices import WaveChoice
 from upgrades.exceptions import PlanChanged
 from upgrades.forms import THROUGH, UpgradeNowForm
 from upgrades.plan import Decision, Rule, fingerprint, plan_with_waves
 from upgrades.sentences import LOOKS, Look, decision_sentence, rule_sentence
 from upgrades.services.facts import ALWAYS_WAIVED, facts_now
 from upgrades.services.runs import start_upgrades
-from upgrades.waves import Wave, WaveKind
+from upgrades.waves import Wave
 
 SET_ASIDE = "upgrades.set_aside"
 
@@ -126,14 +127,7 @@ class WaveRows:
 
     @property
     def label(self) -> str:
-        return str(WAVE_WORDS[self.wave.kind])
-
-
-WAVE_WORDS = {
-    WaveKind.TEST: gettext_lazy("Test sites"),
-    WaveKind.CANARY: gettext_lazy("Canaries"),
-    WaveKind.REST: gettext_lazy("The rest"),
-}
+        return str(WaveChoice(self.wave.kind).label)
 
 
 def _set_aside(decision: Decision) -> str:
