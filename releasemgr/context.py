@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 
 SECTIONS = (
     Section("o", _("Overview"), "house", ("",)),
-    Section("s", _("Sites"), "app-window", ("sites/", "customers/")),
+    Section("s", _("Sites"), "app-window", ("sites/", "customers/", "views/")),
     Section("b", _("Builds"), "package", ("builds/",)),
     Section("r", _("Nightly runs"), "moon", ("runs/", "upgrades/")),
     Section("c", _("Calendar"), "calendar-days", ("calendar/", "freezes/")),

@@ -30,7 +30,7 @@ RELEASES = [
 ]  # fmt: skip
 ADMINISTRATION = [
     "instances.approve_host_key", "instances.add_host", "instances.change_host", "instances.delete_host",
-    "instances.delete_customer", "instances.delete_instance",
+    "instances.delete_customer", "instances.delete_instance", "releasemgr.change_savedview",
 ]  # fmt: skip
 
 ROLES: dict[str, list[str]] = {

@@ -60,10 +60,10 @@ def decide_site(instance: Instance, night: Night) -> Decision:
 
 def with_target(facts: Facts, target: Target, *, consent: bool = False) -> Facts:
     """The same with every site having this target. `consent` lets each leave its current version downwards (T4)."""
-    return replace(facts, sites=tuple(_aimed(site, target, consent=consent) for site in facts.sites))
+    return replace(facts, sites=tuple(aimed(site, target, consent=consent) for site in facts.sites))
 
 
-def _aimed(site: SiteFacts, target: Target, *, consent: bool) -> SiteFacts:
+def aimed(site: SiteFacts, target: Target, *, consent: bool = False) -> SiteFacts:
     """What the target leaves open is filled in as when it is saved; consent once given stays while the build does."""
     if target.channel:
         channel = channel_named(target.channel)
