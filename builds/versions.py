@@ -40,6 +40,11 @@ def key_of(text: str) -> str | None:
         return None
 
 
+def release_of(key: str) -> tuple[int, ...]:
+    """The epoch and the release numbers of the version that has this sort key, without zeros at its end."""
+    return tuple(int(part[3:]) for part in key.partition("!")[0].split("."))
+
+
 def _number(value: int) -> str:
     digits = str(value)
     return f"{len(digits):03}{digits}"

@@ -90,5 +90,5 @@ def test_every_verb_is_explained_with_each_of_its_options() -> None:
         parser = command.create_parser("manage.py", name)
         common = set(BaseCommand().create_parser("", "")._option_string_actions) - {"--version"}
         own = {option for option in parser._option_string_actions if option.startswith("--")} - common - {"--json"}
-        written = set(re.findall(r"--[a-z]+", lines[name]))
+        written = set(re.findall(r"--[a-z-]+", lines[name]))
         assert written | {"--version"} == own | {"--version"}, name

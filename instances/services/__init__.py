@@ -39,15 +39,17 @@ from instances.services.pauses import (
 from instances.services.seen import last_seen_of
 from instances.services.targets import (
     DEFAULT_CHANNEL,
+    Aim,
     check_target,
     complete_target,
     default_target,
     end_pins,
     record_target,
+    set_aims,
     set_target,
     set_targets,
-    undo_targets,
 )
+from instances.services.undo import Undo, take_back, undo_between, undo_of
 from instances.services.windows import (
     default_subject,
     read_windows,
@@ -63,7 +65,9 @@ __all__ = [
     "FREEZE_FIELDS",
     "HOST_FIELDS",
     "SITE_FIELDS",
+    "Aim",
     "LeftAlone",
+    "Undo",
     "add_customer",
     "add_host",
     "add_site",
@@ -101,6 +105,7 @@ __all__ = [
     "pauses_for",
     "read_windows",
     "record_target",
+    "set_aims",
     "set_tags",
     "set_target",
     "set_targets",
@@ -110,7 +115,9 @@ __all__ = [
     "sites_of",
     "sites_with_windows",
     "tag_named",
-    "undo_targets",
+    "take_back",
+    "undo_between",
+    "undo_of",
     "windows_for",
     "windows_of",
 ]

@@ -113,6 +113,17 @@ def end_holds(
         return _end_holds(list(holds), actor, now, reason)
 
 
+def end_these_holds(
+    holds: Collection[Hold], *, actor: Actor, now: datetime, reason: str = "", seen: int | None = None
+) -> list[Hold]:
+    """Ends these holds and no other of their sites. Those that it ended."""
+    with transaction.atomic():
+        rows = locked([hold.instance for hold in holds])
+        refuse_unless_all_seen(rows, seen)
+        fresh = Hold.objects.filter(pk__in=[hold.pk for hold in holds]).select_related("instance")
+        return _end_holds(list(fresh), actor, now, reason)
+
+
 def _locked_hold(hold: Hold) -> Hold:
     """With its site, which is locked: whoever changes holds of a site waits for the other."""
     locked([hold.instance])

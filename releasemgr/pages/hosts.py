@@ -146,7 +146,7 @@ def _load(name: str) -> Host:
 
 def _page(request: HttpRequest, shown: Host, *, refused: str = "", status: int = 200) -> HttpResponse:
     sites = Instance.objects.for_list().with_current_build().filter(host=shown)
-    table = SiteTable(sites, plan_of_tonight(clock.now()).decisions, exclude=("site", "host"))
+    table = SiteTable(sites, plan_of_tonight(clock.now()).decisions, exclude=("site", "host", "window"))
     table.region = ""
     RequestConfig(request, paginate={"per_page": PER_PAGE}).configure(table)
     context = {

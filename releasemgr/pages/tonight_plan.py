@@ -1,16 +1,18 @@
 """The one plan of the next night, read by every page that says what tonight does."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.http import HttpRequest
 
 from upgrades.night import Night
-from upgrades.plan import Decision
-from upgrades.services.planning import plan_night
+from upgrades.plan import Decision, Facts, plan_with_waves
+from upgrades.selection import Candidate
+from upgrades.services.facts import facts_of_night
+from upgrades.services.planning import next_night
+from upgrades.services.selections import candidates
+from upgrades.waves import Wave
 
 
 @dataclass(frozen=True)
@@ -19,35 +21,35 @@ class TonightPlan:
 
     night: Night
     decisions: Mapping[int, Decision]
+    facts: Facts
+    waves: tuple[Wave, ...] = ()
 
-    def holding(self, view: "SavedView") -> list[int]:
-        """The ids of the sites in a saved view."""
-        return [number for number, decision in self.decisions.items() if view.holds(decision)]
-
-
-def plan_of_tonight(now: datetime) -> TonightPlan:
-    """A handful of queries, whatever the number of sites."""
-    night, decisions = plan_night(now)
-    return TonightPlan(night, {decision.site.id: decision for decision in decisions})
+    def candidates(self, now: datetime) -> list[Candidate]:
+        """Every site as a filter sees it. Up to six queries."""
+        return candidates(self.decisions.values(), self.night, now)
 
 
-class SavedView(NamedTuple):
-    name: str
-    label: str | Promise
-    holds: Callable[[Decision], bool]
+def plan_of_tonight(now: datetime, request: HttpRequest | None = None) -> TonightPlan:
+    """A handful of queries, whatever the number of sites.
+
+    What only reads, and hands its request over, plans once: the page and the shell around it share the plan.
+    """
+    if request is None or request.method not in ("GET", "HEAD"):
+        return _plan(now)
+    known: TonightPlan | None = getattr(request, "tonight_plan", None)
+    if known is None:
+        known = _plan(now)
+        request.tonight_plan = known  # type: ignore[attr-defined] # kept for this request alone
+    return known
+
+
+def _plan(now: datetime) -> TonightPlan:
+    night = next_night(now)
+    facts = facts_of_night(night)
+    decisions, waves = plan_with_waves(facts, night.starts_at, night.ends_at)
+    return TonightPlan(night, {decision.site.id: decision for decision in decisions}, facts, tuple(waves))
 
 
 def is_off_target(decision: Decision) -> bool:
     """Whether the site runs something else than its target means, whatever tonight does about it."""
     return decision.upgrades or decision.off_target
-
-
-SAVED_VIEWS = (
-    SavedView("", _("All"), lambda decision: True),
-    SavedView("live", _("Live"), lambda decision: decision.site.live),
-    SavedView("test", _("Test"), lambda decision: not decision.site.live),
-    SavedView("off-target", _("Off target"), is_off_target),
-    SavedView("tonight", _("Upgrading tonight"), lambda decision: decision.upgrades),
-    SavedView("needs-a-person", _("Needs a person"), lambda decision: decision.site.needs_a_person is not None),
-    SavedView("pinned", _("Pinned"), lambda decision: decision.site.pin is not None),
-)

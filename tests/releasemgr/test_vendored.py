@@ -13,7 +13,8 @@ VENDORED = json.loads((STATIC / "vendor.json").read_text())
 RESTYLED = {
     "alert", "btn", "btn-icon", "btn-sm", "card", "form-check", "form-check-input", "form-control", "form-hint",
     "form-label", "form-select", "form-text", "h1", "h2", "h3", "icon", "invalid-feedback", "is-invalid", "mb-3",
-    "navbar-collapse", "navbar-expand-lg", "navbar-vertical", "page-wrapper", "skip-link", "small", "strong",
+    "navbar-collapse",
+    "navbar-expand-lg", "navbar-vertical", "page-wrapper", "skip-link", "small", "strong",
 }  # fmt: skip
 
 
