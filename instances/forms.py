@@ -18,7 +18,7 @@ from instances.pins import PinEnd
 
 PIN = "pin"
 LONGEST_REASON = 500
-PAGES = {"new", "pins"}
+PAGES = {"new", "pins", "bulk"}
 """Names that are pages, so nothing can have them."""
 
 

@@ -32,9 +32,7 @@ def local_of(moment: datetime, zone: tzinfo, now: datetime) -> str:
 def moment_in(moment: datetime, now: datetime, zone: str = "") -> str:
     """“Tue 24 Nov 01:00 in Dublin”: by the clock on the wall of a zone, or of the installation's."""
     zone = zone or timezone.get_default_timezone_name()
-    local = moment.astimezone(ZoneInfo(zone))
-    shape = "D j M H:i" if local.year == now.astimezone(ZoneInfo(zone)).year else "D j M Y H:i"
-    values = {"moment": date_format(local, shape, use_l10n=False), "place": place_of(zone)}
+    values = {"moment": local_of(moment, ZoneInfo(zone), now), "place": place_of(zone)}
     return (_("%(moment)s UTC") if zone == "UTC" else _("%(moment)s in %(place)s")) % values
 
 

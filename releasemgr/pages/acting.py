@@ -55,7 +55,8 @@ def foreseen(form: SeenForm, foresee: Callable[[Given], Said]) -> Said | None:
     if form.is_bound and set(form.errors) - set(LATER):
         return None
     given = dict(form.cleaned_data if form.is_bound else form.initial)
+    unsaid = "…" if form.fields["reason"].required else ""
     try:
-        return foresee(given | {"seen": None, "reason": given.get("reason") or "…"})
+        return foresee(given | {"seen": None, "reason": given.get("reason") or unsaid})
     except InstanceError as refused:
         return Said(Colour.WARN, _("This cannot be saved."), "", str(refused))

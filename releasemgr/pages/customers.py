@@ -21,7 +21,6 @@ from releasemgr.lib.history.services import last_seen
 from releasemgr.lib.permission import needs
 from releasemgr.pages.acting import SAVED, Given, actor_of, carried_out
 from releasemgr.pages.activity import activity_of
-from releasemgr.pages.found import link_to
 from releasemgr.pages.site import AHEAD
 from releasemgr.pages.site_table import SiteTable
 from releasemgr.pages.tonight_plan import plan_of_tonight
@@ -46,7 +45,7 @@ def customer(request: HttpRequest, slug: str) -> HttpResponse:
         "table": table,
         "number": ngettext("%d site", "%d sites", number) % number,
         "freezes": _freezes(who, now),
-        "new_freeze": f"{reverse('overview')}freezes/new/?customer={who.slug}",
+        "new_freeze": reverse("freeze-new", query={"customer": who.slug}),
         "lines": activity_of(who),
         "may_start": may(START) and number,
         "may_freeze": may(FREEZE),
@@ -61,7 +60,8 @@ def _freezes(who: Customer, now: datetime) -> list[tuple[Freeze, Pause | None, s
     """Those of this customer that run or are to come, each with its next time and its page."""
     found = Freeze.objects.for_list().filter(customer=who).not_over(now)
     return [
-        (freeze, next(iter(freeze.pauses(now, now + AHEAD)), None), link_to("freeze", freeze.pk)) for freeze in found
+        (freeze, next(iter(freeze.pauses(now, now + AHEAD)), None), reverse("freeze", args=[freeze.pk]))
+        for freeze in found
     ]
 
 

@@ -1,9 +1,6 @@
 """What an address names, or the page for what is not there."""
 
-from typing import Any
-
 from django.http import Http404
-from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 
 from builds.exceptions import UnknownBuild, VersionRefused
@@ -26,11 +23,3 @@ def maturity_or_404(name: str) -> Maturity:
         return Maturity[name.upper()]
     except KeyError as error:
         raise Http404(_("There is no channel %(name)s.") % {"name": name}) from error
-
-
-def link_to(route: str, *args: Any) -> str:
-    """The address of a page; empty for one that is not there."""
-    try:
-        return reverse(route, args=args)
-    except NoReverseMatch:
-        return ""

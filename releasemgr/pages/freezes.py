@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -112,7 +112,7 @@ def freeze_new(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and "preview" not in request.POST:
         check(request, ADD)
         return _add(request, now)
-    if request.method == "POST" or "scope" in request.GET:
+    if request.method == "POST" or "scope" in request.GET or wants_fragment(request):
         data = request.POST if request.method == "POST" else request.GET
         return _previewed(request, FreezeForm(data, now=now, preview=True), None)
     return _form_page(request, FreezeForm(now=now, initial=_suggested(request, now)), None)
@@ -235,11 +235,19 @@ def freeze_change(request: HttpRequest, number: int) -> HttpResponse:
     if request.method == "POST" and "preview" not in request.POST:
         check(request, CHANGE)
         return _change(request, shown, now)
-    if request.method == "POST" or "scope" in request.GET:
-        data = request.POST if request.method == "POST" else request.GET
-        return _previewed(request, FreezeForm(data, now=now, freeze=shown, preview=True), shown)
+    if request.method == "POST" or "scope" in request.GET or wants_fragment(request):
+        return _previewed(request, FreezeForm(_sent(request, shown), now=now, freeze=shown, preview=True), shown)
     form = FreezeForm(now=now, freeze=shown, initial=initial_of(shown) | {"seen": last_seen(shown)})
     return _form_page(request, form, shown)
+
+
+def _sent(request: HttpRequest, shown: Freeze) -> QueryDict:
+    """What the form holds; an address that fills it in shows the freeze as it is now."""
+    if request.method == "POST":
+        return request.POST
+    data = request.GET.copy()
+    data.setdefault("seen", str(last_seen(shown)))
+    return data
 
 
 def _change(request: HttpRequest, shown: Freeze, now: datetime) -> HttpResponse:
@@ -342,8 +350,8 @@ def freeze_end(request: HttpRequest, number: int) -> HttpResponse:
     if request.method == "POST" and "preview" not in request.POST:
         check(request, CHANGE)
         return _end(request, shown, now)
-    if request.method == "POST" or "when" in request.GET:
-        form = EndForm(request.POST or request.GET, freeze=shown)
+    if request.method == "POST" or "when" in request.GET or wants_fragment(request):
+        form = EndForm(_sent(request, shown), freeze=shown)
         if wants_fragment(request):
             context = {"preview": _end_preview(form, shown, now)}
             return render(request, "instances/freeze_end.html#preview", context)

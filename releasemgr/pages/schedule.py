@@ -45,7 +45,7 @@ def schedule(request: HttpRequest) -> HttpResponse:
         check(request, CHANGE)
         return _save(request, now)
     data = request.POST if request.method == "POST" else request.GET
-    if "start" not in data:
+    if "start" not in data and not wants_fragment(request):
         return _page(request, _form(), now)
     form = _form(data)
     if wants_fragment(request):

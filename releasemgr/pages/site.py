@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -27,7 +28,6 @@ from releasemgr.lib.history.services import last_seen
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
 from releasemgr.pages.foreseen import chance_words, zone_of
-from releasemgr.pages.found import link_to
 from releasemgr.pages.history import entries, history_rows
 from releasemgr.pages.paths import path_of
 from releasemgr.pages.release_notes import ReleaseNotes, release_notes
@@ -109,21 +109,21 @@ def _leads_to(look: Check, decision: Decision, shown: Instance) -> tuple[str, st
         case Code.ON_HOLD:
             return "#pauses", _("The hold")
         case Code.FROZEN:
-            return link_to("freeze", values["number"]) or "#pauses", _("The freeze")
+            return reverse("freeze", args=[values["number"]]), _("The freeze")
         case Code.BLOCKED_BY_PROBLEM:
-            return link_to("problem", values["problem"]), f"P-{values['problem']}"
+            return reverse("problem", args=[values["problem"]]), f"P-{values['problem']}"
         case Code.BLOCKED_BY_HALT:
-            return link_to("run", values["run"]), _("Run %(number)s") % {"number": values["run"]}
+            return reverse("run", args=[values["run"]]), _("Run %(number)s") % {"number": values["run"]}
         case Code.HOST_DISABLED | Code.HOST_KEY:
             return shown.host.get_absolute_url(), shown.host.name
         case Code.OUTSIDE_WINDOW | Code.WINDOW_TOO_SHORT:
             return "#details", _("Its windows")
         case Code.TARGET_WITHDRAWN | Code.QUARANTINED | Code.ARTIFACT_MISSING | Code.SMOKE_FAILED:
-            return link_to("build", values["to"]), str(values["to"])
+            return reverse("build", args=[values["to"]]), str(values["to"])
     if "upgrade" in values:
-        return link_to("upgrade", values["upgrade"]), _("Upgrade %(number)s") % {"number": values["upgrade"]}
+        return reverse("upgrade", args=[values["upgrade"]]), _("Upgrade %(number)s") % {"number": values["upgrade"]}
     if look.rule is Rule.TARGET and look.code is None and decision.to:
-        return link_to("build", decision.to.version), _("The build")
+        return reverse("build", args=[decision.to.version]), _("The build")
     return "", ""
 
 
@@ -160,7 +160,7 @@ def _pause_line(one: Pause, holds: Mapping[int, Hold], freezes: Mapping[int, Fre
         return PauseLine(one, hold.made_by, runs, _("On hold") if runs else _("Hold to come"), hold=hold)
     freeze = freezes[one.number]
     title = _("Frozen: %(name)s") if runs else _("Freeze to come: %(name)s")
-    return PauseLine(one, freeze.made_by, runs, title % {"name": freeze.name}, link_to("freeze", freeze.pk))
+    return PauseLine(one, freeze.made_by, runs, title % {"name": freeze.name}, reverse("freeze", args=[freeze.pk]))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Count
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -20,7 +21,6 @@ from instances.sentences import end_words
 from instances.services import check_target, complete_target
 from releasemgr.lib.choices import Colour
 from releasemgr.pages.foreseen import WAITING, chance_words
-from releasemgr.pages.found import link_to
 from releasemgr.pages.paths import Path, path_of
 from releasemgr.roles import roles_with
 from upgrades.night import Night
@@ -217,7 +217,7 @@ def _warnings(site: Instance, target: Target, decision: Decision) -> Iterator[No
         words = _("%(version)s is %(stage)s. That is not usual for a live site.")
         yield Notice("triangle-alert", words % {"version": to.version, "stage": stage.name.lower()})
     for problem in to.problems:
-        yield Notice("bug", problem_text(problem), link_to("problem", problem.number))
+        yield Notice("bug", problem_text(problem), reverse("problem", args=[problem.number]))
 
 
 def _later(target: Target, now: datetime) -> str:

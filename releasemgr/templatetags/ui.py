@@ -12,10 +12,9 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
-from lucide.templatetags.lucide import lucide
 
 from builds.versions import key_of
-from releasemgr.lib import clock, words
+from releasemgr.lib import clock, icons, words
 from releasemgr.lib.choices import Colour
 from releasemgr.lib.components import Part
 
@@ -53,10 +52,10 @@ def icon(name: str, label: str = "", cls: str = "") -> SafeString:
 
 @lru_cache(maxsize=1024)
 def _icon(name: str, label: str, cls: str) -> SafeString:
-    meaning = {"role": "img", "aria_label": label} if label else {"aria_hidden": "true"}
+    meaning = {"role": "img", "aria-label": label} if label else {"aria-hidden": "true"}
     spin = "spin" if name == "loader-circle" else ""
     classes = " ".join(filter(None, ("icon", spin, cls)))
-    return mark_safe(lucide(name, size=None, **{"class": classes}, **meaning))  # noqa: S308 - an element tree, serialised
+    return mark_safe(icons.svg(name, {"class": classes} | meaning))  # noqa: S308 - an element tree, serialised
 
 
 @register.simple_tag

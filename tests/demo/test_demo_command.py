@@ -39,7 +39,6 @@ from instances.models import Host, Instance
 from builds.maturity import Maturity
 from builds.models import Build, GateOverride, Problem
 from builds.services import build_named, judge_promotion
-from upgrades.plan import Code
 from upgrades.services.planning import plan_night
 from releasemgr.lib import clock, queue
 

@@ -307,3 +307,9 @@ def test_what_does_not_exist_is_not_found_and_lists_take_no_post(writer: Client)
     assert writer.get("/freezes/99/").status_code == 404
     assert writer.post("/freezes/").status_code == 405
     assert writer.post(at("/freezes/1/")).status_code == 405
+
+
+@pytest.mark.parametrize("address", ["/freezes/new/", "/freezes/1/change/", "/freezes/1/end/"])
+def test_a_fragment_is_never_the_whole_page(reader: Client, address: str) -> None:
+    """Fields that are switched off are not sent."""
+    assert "<h1" not in text(reader.get(at(address), headers=HTMX))

@@ -226,7 +226,7 @@ def test_t7_a_save_over_someone_elses_change_is_refused_and_shows_theirs(
     theirs = Change.objects.get()
     assert answer.status_code == 409
     assert f"{release_manager.username} changed acme-live meanwhile" in text(answer)
-    assert "Target changed: stable → beta. “Wants to test”" in text(answer)
+    assert "target changed, stable → beta (“Wants to test”). Nothing was saved." in text(answer)
     assert stored() == Target(channel="beta")
     assert f'name="seen" value="{theirs.pk}"' in text(answer)
     writer.post(TARGET, {"target": "release", "seen": str(theirs.pk)})
