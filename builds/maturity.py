@@ -102,6 +102,11 @@ class BuildFacts:
         """Whether a channel may resolve to it (R3, R4)."""
         return self.smoke_passed and not self.withdrawn and not self.quarantined and not self.archived
 
+    def accepting(self, numbers: Collection[int]) -> "BuildFacts":
+        """The same build once somebody accepted these problems for it (R7)."""
+        problems = [replace(one, acknowledged=one.acknowledged or one.number in numbers) for one in self.problems]
+        return replace(self, problems=tuple(problems))
+
     def moved(self, to: Maturity, at: datetime) -> "BuildFacts":
         """The same build after it was moved there: its stay begins (R6), and going back holds automation off (R10)."""
         return replace(self, maturity=to, since=at, sent_back=to < self.maturity)
@@ -205,6 +210,11 @@ class Judgement:
     def keys(self) -> frozenset[str]:
         """All that fails, as an override names it."""
         return frozenset(key for gate in self.failing for key in gate.keys)
+
+    @property
+    def in_the_way(self) -> frozenset[int]:
+        """The numbers of the problems that fail a gate: an override accepts them (R8)."""
+        return frozenset(problem.number for gate in self.failing for problem in gate.in_the_way)
 
     @property
     def when(self) -> datetime | None:

@@ -262,6 +262,9 @@ class Problem(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return reverse("problem", args=[self.pk])
+
     @property
     def name(self) -> str:
         return problem_name(self.pk)
@@ -283,8 +286,12 @@ class Problem(models.Model):
 
     def affects(self, build: Build) -> bool:
         """Needs `first_affected` and `fixed_in`."""
-        before_fix = self.fixed_in is None or build.version_key < self.fixed_in.version_key
-        return not self.dismissed_at and self.first_affected.version_key <= build.version_key and before_fix
+        return not self.dismissed_at and self.covers(build.version_key)
+
+    def covers(self, key: str) -> bool:
+        """Whether a version lies where it was reported, dismissed or not. Needs `first_affected` and `fixed_in`."""
+        before_fix = self.fixed_in is None or key < self.fixed_in.version_key
+        return self.first_affected.version_key <= key and before_fix
 
 
 class Acknowledgement(models.Model):

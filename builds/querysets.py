@@ -27,16 +27,20 @@ class BuildQuerySet(models.QuerySet["Build"]):
         """By version, not by date (R1); an index serves it."""
         return self.order_by("-version_key")
 
+    def between(self, key: str, other: str) -> BuildQuerySet:
+        """Those after the older of two versions up to and including the newer, newest first, whatever became of them.
+
+        From the older version on the way up they come with the newer one; on the way down they are lost.
+        """
+        older, newer = sorted((key, other))
+        return self.filter(version_key__gt=older, version_key__lte=newer).newest_first()
+
     def pinnable(self) -> BuildQuerySet:
         """What a new pin may name: passed, not withdrawn, not quarantined (R3, T2)."""
         return self.eligible().newest_first()
 
     def for_list(self) -> BuildQuerySet:
         return self.select_related("withdrawn_by").newest_first()
-
-    def between(self, older_key: str, newer_key: str) -> BuildQuerySet:
-        """What comes with going from one version to a later one, newest first: without the first, with the last."""
-        return self.filter(version_key__gt=older_key, version_key__lte=newer_key).newest_first()
 
     def stepping_stones(self) -> BuildQuerySet:
         """What every site must pass through, in the order in which it does (T8)."""

@@ -2,6 +2,8 @@
 
 from packaging.version import InvalidVersion, Version
 
+from builds.exceptions import VersionRefused
+
 LONGEST = 100  # characters; keeps the sort key within its column
 ACCEPTED = f"a PEP 440 version of at most {LONGEST} characters, such as 4.2.107, 2026.11.23, 5.0rc1 or 5.0.0-beta.2"
 
@@ -22,12 +24,25 @@ def version_key(version: Version) -> str:
     return f"{_number(version.epoch)}{release}!{_pre(version)}{_post(version)}{_dev(version)}{_local(version)}"
 
 
+def key_of_named(text: str) -> str:
+    """The sort key of a version that a person names; it need not be registered. Raises VersionRefused."""
+    try:
+        return version_key(parse_version(text))
+    except ValueError as error:
+        raise VersionRefused(str(error)) from error
+
+
 def key_of(text: str) -> str | None:
     """The sort key of a version that a site reported; None where it does not parse (P10)."""
     try:
         return version_key(parse_version(text))
     except ValueError:
         return None
+
+
+def release_of(key: str) -> tuple[int, ...]:
+    """The epoch and the release numbers of the version that has this sort key, without zeros at its end."""
+    return tuple(int(part[3:]) for part in key.partition("!")[0].split("."))
 
 
 def _number(value: int) -> str:

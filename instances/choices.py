@@ -4,6 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from instances.pins import PinEnd
+from instances.repeats import Repeat
 from releasemgr.lib.choices import Colour, StateChoices
 
 
@@ -28,6 +29,25 @@ class FreezeScope(models.TextChoices):
     TEST = "test", _("all test sites")
     CUSTOMER = "customer", _("the sites of a customer")
     TAG = "tag", _("the sites with a tag")
+
+
+class RepeatChoice(models.TextChoices):
+    """How a freeze comes again, as a person chooses it."""
+
+    ONCE = Repeat.ONCE.value, _("Once")
+    WEEKLY = Repeat.WEEKLY.value, _("Every week on…")
+    MONTH_END = Repeat.MONTH_END.value, _("At each month end")
+    MONTH_DAY = Repeat.MONTH_DAY.value, _("Each month on day…")
+    YEARLY = Repeat.YEARLY.value, _("Every year, such as each December")
+    RULE = Repeat.RULE.value, _("By a rule of iCalendar…")
+
+
+class FreezeState(StateChoices):
+    """How a freeze stands, derived from its row; see Freeze.state."""
+
+    RUNNING = "running", Colour.HOLD, "snowflake", _("Frozen")
+    COMING = "coming", Colour.IDLE, "clock", _("Coming")
+    OVER = "over", Colour.IDLE, "circle-minus", _("Over")
 
 
 class HostState(StateChoices):

@@ -69,6 +69,18 @@ class TargetsRefused(InstanceError):
         self.refusals = dict(refusals)
 
 
+class NothingToUndo(InstanceError):
+    """No act on sites that could be taken back is meant."""
+
+
+class Overtaken(InstanceError):
+    """Sites were changed again after the act that was to be taken back, so none of it is (T9)."""
+
+    def __init__(self, sites: Sequence[str]) -> None:
+        super().__init__(f"Changed again meanwhile: {', '.join(sites)}. Nothing was taken back.")
+        self.sites = list(sites)
+
+
 class HostKeyMismatch(InstanceError):
     """The fingerprint that the person saw is not the one that the host offers now (U6)."""
 

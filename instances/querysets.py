@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 
 from builds.models import Build
 from instances.choices import Kind, PinEndChoice
@@ -41,6 +42,15 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
         """Those whose pin ends on a date, or when its channel catches up (T2)."""
         return self.pinned().exclude(pin_ends=PinEndChoice.NEVER)
 
+    def for_pins(self) -> InstanceQuerySet:
+        """Pinned ones with all that the list of pins says; `followed` is the channel before the pin, if any."""
+        changes = self.model._meta.get_field("target_changes").related_model._default_manager
+        before = changes.filter(instance=models.OuterRef("pk")).exclude(from_channel=None).order_by("-at", "-pk")
+        return (
+            self.pinned().for_list().select_related("customer", "host", "target_build", "pin_owner")
+            .annotate(followed=models.Subquery(before.values("from_channel")[:1]))
+        )  # fmt: skip
+
     def pins_ending(self, after: datetime, before: datetime) -> InstanceQuerySet:
         """Those whose pin ends on a date between these two, the next one first."""
         return self.filter(pin_until__gt=after, pin_until__lte=before).order_by("pin_until", "slug")
@@ -48,6 +58,11 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
     def never_reported(self) -> InstanceQuerySet:
         """Sites whose version is unknown: never reported, or not a version (P3, P10)."""
         return self.filter(reported_key=None)
+
+    def running_between(self, first: str, before: str | None) -> InstanceQuerySet:
+        """Those whose version's key is at or past the first, and earlier than the other where there is one."""
+        found = self.filter(reported_key__gte=first)
+        return found.filter(reported_key__lt=before) if before else found
 
     def matching(self, text: str) -> InstanceQuerySet:
         """Each word must occur in the slug, the customer, the host or the URL."""
@@ -91,6 +106,12 @@ class FreezeQuerySet(models.QuerySet["Freeze"]):
     def not_over(self, now: datetime) -> FreezeQuerySet:
         """Those that run, are to come or come again."""
         return self.filter(~Q(repeats="") | Q(ends_at__gt=now), ended_at=None)
+
+    def ended(self, now: datetime) -> FreezeQuerySet:
+        """Those that a person ended, and those that came once; newest end first."""
+        return self.filter(Q(ended_at__isnull=False) | Q(repeats="", ends_at__lte=now)).order_by(
+            Coalesce("ended_at", "ends_at").desc(), "-pk"
+        )
 
     def that_may_meet(self, after: datetime, before: datetime) -> FreezeQuerySet:
         """Those that can share a moment with the given span; one that comes again need not."""

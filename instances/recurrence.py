@@ -52,6 +52,16 @@ class Recurrence:
         spans = (local_span(start, start + self.length, self.zone) for start in starts if start >= earliest)
         return (span for span in spans if span.meets(after, before))
 
+    def coming(self, after: datetime, number: int) -> list[Span]:
+        """So many times from then on, the one that runs at that moment included; fewer where it ends."""
+        return list(islice(self.spans(after, after + FAR), number))
+
+    @property
+    def first_that_fits(self) -> datetime | None:
+        """The first local start from its own on that its rule names; None within twenty years. For a plain rule."""
+        first = self._local(self.starts_at)
+        return next(self._starts(up_to=first + FAR), None) if self.rule else first
+
     @cached_property
     def length(self) -> timedelta:
         """By the clock on the wall."""

@@ -37,11 +37,20 @@ class Entry(NamedTuple):
 
 SECTIONS = (
     Section("o", _("Overview"), "house", ("",)),
-    Section("s", _("Sites"), "app-window", ("sites/", "customers/")),
+    Section("s", _("Sites"), "app-window", ("sites/", "customers/", "views/")),
     Section("b", _("Builds"), "package", ("builds/",)),
     Section("r", _("Nightly runs"), "moon", ("runs/", "upgrades/")),
+    Section("c", _("Calendar"), "calendar-days", ("calendar/", "freezes/")),
     Section("h", _("Hosts"), "server", ("hosts/",)),
+    Section("p", _("Problems"), "bug", ("problems/",)),
+    Section("a", _("Activity"), "history", ("activity/",)),
 )
+
+SETTINGS = (
+    Section("", _("Schedule and waves"), "calendar-cog", ("settings/schedule/",)),
+    Section("", _("Promotion gates"), "sliders-horizontal", ("settings/gates/",)),
+)
+"""The entries below the heading Settings. No key leads there."""
 
 
 class Shell:
@@ -72,6 +81,13 @@ class Shell:
         return [
             Entry(key, label, icon, self.root + paths[0], self._shows(paths), badges.get(key))
             for key, label, icon, paths in SECTIONS
+        ]
+
+    @property
+    def settings_navigation(self) -> list[Entry]:
+        return [
+            Entry(key, label, icon, self.root + paths[0], self._shows(paths), None)
+            for key, label, icon, paths in SETTINGS
         ]
 
     @cached_property

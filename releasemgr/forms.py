@@ -4,10 +4,13 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, UsernameField
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
 from releasemgr.choices import Theme
-from releasemgr.models import Profile
+from releasemgr.models import Profile, SavedView
+from upgrades.selection import FilterRefused, canonical, criteria_of, read_query
 
 LONGEST_NAME = 150  # as of every account; failed sign-ins store no longer one
 
@@ -39,3 +42,47 @@ class PasswordForm(PasswordChangeForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         del self.fields["old_password"].widget.attrs["autofocus"]
+
+
+class SavedViewForm(forms.ModelForm):  # type: ignore[type-arg] # generic in the stubs alone
+    """A view of the page Sites. `query` is given when it is saved first; it stays when it is renamed."""
+
+    TAKEN = _("You have a view of this name already.")
+
+    class Meta:
+        model = SavedView
+        fields = ["name", "shared", "query"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["query"].required = False
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        others = SavedView.objects.filter(owner=self.instance.owner, name=name).exclude(pk=self.instance.pk)
+        if others.exists():
+            raise ValidationError(self.TAKEN)
+        return name
+
+    def clean_query(self) -> str:
+        text = self.cleaned_data["query"]
+        if self.instance.pk and not text:
+            return str(self.instance.query)
+        values = {name: texts for name, texts in read_query(text).items() if name not in ("sort", "page", "all")}
+        try:
+            criteria_of(values)
+        except FilterRefused as refused:
+            raise ValidationError(str(refused)) from refused
+        return canonical(values)
+
+    def saved(self) -> bool:
+        """Whether it was; else the form has the reason. For a valid form, too: another tab may have been first."""
+        if not self.is_valid():
+            return False
+        try:
+            with transaction.atomic():
+                self.save()
+        except IntegrityError:
+            self.add_error("name", ValidationError(self.TAKEN))
+            return False
+        return True

@@ -3,9 +3,40 @@
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models
+from django.db.models import Q
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from releasemgr.choices import Theme
+
+
+class SavedView(models.Model):
+    """A filter of the page Sites under a name, for its owner or for everyone. `query` is as in an address."""
+
+    name = models.CharField(_("name"), max_length=60)
+    query = models.CharField(max_length=2000)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="saved_views")
+    shared = models.BooleanField(_("shown to everyone"), default=False)
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "name"], name="saved_view_one_per_name",
+                violation_error_message=_("You have a view of this name already."),
+            ),
+            models.CheckConstraint(condition=~Q(name=""), name="saved_view_has_a_name"),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return f"{reverse('sites')}?{self.query or 'all=1'}"
+
+    def may_be_changed_by(self, user: User) -> bool:
+        """Its owner, and whoever keeps order among the people."""
+        return user.pk == self.owner_id or user.has_perm("releasemgr.change_savedview")
 
 
 class Profile(models.Model):
@@ -16,6 +47,10 @@ class Profile(models.Model):
         default=True,
         help_text=_("Keys such as j, k and g s act while no field has the focus. Ctrl K always searches."),
     )
+    first_view = models.ForeignKey(
+        SavedView, models.SET_NULL, null=True, blank=True, related_name="+",
+        help_text=_("What the page Sites shows at first."),
+    )  # fmt: skip
 
     def __str__(self) -> str:
         return f"settings of {self.user}"

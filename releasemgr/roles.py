@@ -14,6 +14,7 @@ VIEW = [
     "instances.view_customer", "instances.view_host", "instances.view_instance", "instances.view_targetchange",
     "instances.view_freeze", "instances.view_hold", "instances.view_sitewindow", "instances.view_tag",
     "upgrades.view_run", "upgrades.view_upgrade", "upgrades.view_runhalt", "upgrades.view_policy",
+    "history.view_change",
 ]  # fmt: skip
 SUPPORT = ["instances.change_target", "instances.hold_site", "builds.add_problem", "builds.change_problem"]
 RELEASES = [
@@ -26,7 +27,7 @@ RELEASES = [
 ]  # fmt: skip
 ADMINISTRATION = [
     "instances.approve_host_key", "instances.add_host", "instances.change_host", "instances.delete_host",
-    "instances.delete_customer", "instances.delete_instance",
+    "instances.delete_customer", "instances.delete_instance", "releasemgr.change_savedview",
 ]  # fmt: skip
 
 ROLES: dict[str, list[str]] = {

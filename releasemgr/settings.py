@@ -44,7 +44,6 @@ INSTALLED_APPS = [
     "template_partials",
     "crispy_forms",
     "crispy_bootstrap5",
-    "lucide",
     "axes",
     "csp",
     "releasemgr.lib.history",

@@ -24,6 +24,13 @@ document.addEventListener("click", (event) => {
   if (copier) navigator.clipboard.writeText(copier.dataset.copy).then(() => announce(one("#announce").dataset.copied));
 });
 
+function closePicks(event) {
+  if (event.key && event.key !== "Escape") return;
+  all("details.pick[open]").filter((pick) => event.key || !pick.contains(event.target)).forEach((pick) => { pick.open = false; });
+}
+document.addEventListener("click", closePicks);
+document.addEventListener("keydown", closePicks);
+
 function hideWhatCannotCopy() {
   if (!navigator.clipboard) all("[data-copy]").forEach((button) => { button.hidden = true; });
 }
@@ -40,8 +47,9 @@ let lastBox = null;
 function countSelected(form) {
   const boxes = all("[data-select]", form);
   const chosen = boxes.filter((box) => box.checked).length;
+  const matching = one("[data-select-matching]", form);
   const count = one("[data-selected-count]", form);
-  if (count) count.textContent = chosen;
+  if (count) count.textContent = matching?.checked ? matching.dataset.selectMatching : chosen;
   const every = one("[data-select-all]", form);
   if (every) {
     every.checked = chosen > 0 && chosen === boxes.length;
@@ -61,13 +69,15 @@ document.addEventListener("click", (event) => {
   if (event.target.matches("[data-select]")) {
     if (event.shiftKey && lastBox) selectRange(form, lastBox, event.target);
     lastBox = event.target;
-  } else if (event.target.matches("[data-select-all]")) {
+  } else if (event.target.matches("[data-select-all], [data-select-matching]")) {
     all("[data-select]", form).forEach((box) => { box.checked = event.target.checked; });
   } else if (event.target.closest("[data-select-none]")) {
     all("[data-select]", form).forEach((box) => { box.checked = false; });
   } else {
     return;
   }
+  /* one site less is not any more all that match */
+  if (!event.target.checked) all("[data-select-matching]", form).forEach((box) => { box.checked = false; });
   countSelected(form);
 });
 

@@ -1,18 +1,24 @@
 """What every test stands on: which needs what, that CI skips nothing, artefacts in a folder, one person a role."""
 
+import itertools
 import os
 import shutil
-from collections.abc import Generator
+import sys
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.db import connection
-from pytest_django import Settings
+from django.test import override_settings
+from pytest_django import DjangoDbBlocker, Settings
 
 from releasemgr.lib import clock
+from tests import fresh_database
 from tests.factories import NOW, make_user
 
+sys.dont_write_bytecode = False  # or each worker of each run compiles every test again, for five seconds
 IN_CI = os.environ.get("CI") == "true"
 SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
@@ -66,23 +72,40 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
     connection.settings_dict.setdefault("OPTIONS", {})["options"] = "-c synchronous_commit=off"
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    with django_db_blocker.unblock():
+        fresh_database.keep()
+
+
+@pytest.fixture(scope="session")
+def artifact_dirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An endless row of folders."""
+    base = tmp_path_factory.mktemp("artifacts")
+    return (base / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def artifact_dir(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
+def artifact_dir(settings: Settings, artifact_dirs: Iterator[Path]) -> Path:
+    folder = next(artifact_dirs)
+    folder.mkdir()
     settings.ARTIFACT_DIR = folder
     return folder
 
 
-@pytest.fixture(autouse=True)
-def plain_pages(settings: Settings) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def plain_pages() -> Generator[None]:
     """Static files by their plain names, since nothing has collected them, and hashing that is quick.
 
     And nothing is kept from one test for the next.
     """
-    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    with override_settings(
+        CACHES={"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}},
+        STORAGES=django_settings.STORAGES | {"staticfiles": plain},
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+    ):
+        yield
 
 
 @pytest.fixture

@@ -39,7 +39,8 @@ class FakeRun:
 class FakeHost:
     """`versions` by site path. `script` says what a runner does once it began; by default it succeeds at once.
 
-    `refusal` comes instead of a connection, `start_refusal` instead of a begin, `lost_answer` after it.
+    `refusal` comes instead of a connection, `start_refusal` instead of a begin, `lost_answer` after it, `stop_refusal`
+    instead of the answer to a stop. `sending` happens while an artefact is sent.
     """
 
     versions: dict[str, str] = field(default_factory=dict)
@@ -47,8 +48,11 @@ class FakeHost:
     refusal: Exception | None = None
     start_refusal: ContactError | None = None
     lost_answer: ContactError | None = None
+    stop_refusal: ContactError | None = None
+    sending: "Callable[[], None] | None" = None
     runs: dict[int, FakeRun] = field(default_factory=dict)
     begun: list[int] = field(default_factory=list)
+    stopped: list[int] = field(default_factory=list)
     artifacts: list[str] = field(default_factory=list)
     connections: int = 0
     links: "list[FakeRemote]" = field(default_factory=list)
@@ -92,6 +96,8 @@ class FakeRemote:
     def send_artifact(self, path: Path, sha256: str) -> str:
         self._answer()
         self.host.artifacts.append(sha256)
+        if self.host.sending:
+            self.host.sending()
         return f"/home/deploy/.releasemgr/artifacts/{sha256}"
 
     def start(self, ground: Ground, bundle: bytes, *, not_after: int) -> None:
@@ -109,6 +115,12 @@ class FakeRemote:
     def follow(self, ground: Ground, *, log_offset: int, events_offset: int) -> Follower:
         self._answer()
         return FakeFollower(self, self.host.runs.get(ground.number), log_offset, events_offset)
+
+    def stop(self, ground: Ground) -> None:
+        self._answer()
+        self.host.stopped.append(ground.number)
+        if self.host.stop_refusal:
+            raise self.host.stop_refusal
 
     def close(self) -> None:
         self.broken = True
@@ -184,6 +196,16 @@ def roll_back(host: FakeHost, path: str, run: FakeRun, values: Mapping[str, str]
     run.step("back", 1, "switch-back", "$ switch-back\n")
     run.tell(f"version after {values['FROM_VERSION']}")
     run.result = "failed verify health\n"
+
+
+def stop(host: FakeHost, path: str, run: FakeRun, values: Mapping[str, str]) -> None:
+    """What a runner writes that was asked to stop while it migrated."""
+    run.finish("change", 5, "migrate")
+    run.tell("stopped change 6 switch")
+    run.tell("way-back-begins")
+    run.step("back", 2, "undo-migrate", "$ undo-migrate\n")
+    run.tell(f"version after {host.versions[path]}")
+    run.result = "stopped change switch\n"
 
 
 def hang(host: FakeHost, path: str, run: FakeRun, values: Mapping[str, str]) -> None:

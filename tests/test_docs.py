@@ -80,7 +80,9 @@ def test_the_options_of_serve_are_explained() -> None:
 
 
 def test_every_verb_is_explained_with_each_of_its_options() -> None:
-    lines = dict(re.findall(r"^\| `manage\.py (\w+) ?(.*?)` \|", COMMANDS, re.MULTILINE))
+    rows = re.findall(r"^\| `manage\.py (\w+) ?(.*?)` \|", COMMANDS, re.MULTILINE)
+    lines = dict(rows)
+    assert len(lines) == len(rows)
     verbs = {name: load_command_class(app, name) for name, app in get_commands().items() if app in APPS}
     verbs = {name: command for name, command in verbs.items() if isinstance(command, VerbCommand)}
     assert set(lines) == set(verbs)
@@ -88,5 +90,5 @@ def test_every_verb_is_explained_with_each_of_its_options() -> None:
         parser = command.create_parser("manage.py", name)
         common = set(BaseCommand().create_parser("", "")._option_string_actions) - {"--version"}
         own = {option for option in parser._option_string_actions if option.startswith("--")} - common - {"--json"}
-        written = set(re.findall(r"--[a-z]+", lines[name]))
+        written = set(re.findall(r"--[a-z-]+", lines[name]))
         assert written | {"--version"} == own | {"--version"}, name

@@ -65,6 +65,7 @@ class EndCode(models.TextChoices):
     OTHER_VERSION = "other_version"
     WAY_BACK_FAILED = "way_back_failed"
     WRONG_VERSION = "wrong_version"
+    STOPPED = "stopped"
     RUNNER_GONE = "runner_gone"
     RESULT_UNREADABLE = "result_unreadable"
     UNREACHABLE = "unreachable"
@@ -85,6 +86,10 @@ class EndCode(models.TextChoices):
 
 CONNECTION_TROUBLE = (EndCode.UNREACHABLE, EndCode.HOST_KEY, EndCode.SIGN_IN)
 """Ends after which the same build is tried again on the same site by itself (P11)."""
+
+
+EXCUSED = (EndCode.STOPPED,)
+"""Ends for which neither the site nor the upgrade is to blame: they count for no halt and park nothing (P5, P11)."""
 
 
 class StepState(StateChoices):

@@ -123,6 +123,10 @@ class Remote(Protocol):
 
     def follow(self, ground: Ground, *, log_offset: int, events_offset: int) -> Follower: ...
 
+    def stop(self, ground: Ground) -> None:
+        """Asks a begun upgrade to stop before its point of no return (R9). May come twice. Raises StopFailed."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -88,6 +88,10 @@ class StartFailed(ContactError):
     """The upgrade did not begin; the text is what the host printed."""
 
 
+class StopFailed(ContactError):
+    """The host could not be made to stop an upgrade; the text is what it printed."""
+
+
 class ArtifactDamaged(ContactError):
     """The artefact on the dashboard's disk is not what was registered; nothing was sent."""
 

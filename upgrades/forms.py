@@ -5,21 +5,37 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from upgrades.plan import Rule
+
+THROUGH = {"through_holds": Rule.PAUSE, "outside_window": Rule.WINDOW}
+
 
 class UpgradeNowForm(forms.Form):
-    """The sites by id, the plan that was shown, and what has to be typed where live sites are among them."""
+    """The sites by id, the plan that was shown, and what has to be typed where live sites are among them.
+
+    What a person sets aside, holds and freezes or windows, needs a reason (P8).
+    """
 
     sites = forms.RegexField(r"\A[0-9]{1,18}(,[0-9]{1,18})*\Z", max_length=100_000)
     seen = forms.CharField()
     reason = forms.CharField(required=False, max_length=500, label=_("Reason"))
     typed = forms.CharField(required=False)
+    through_holds = forms.BooleanField(required=False)
+    outside_window = forms.BooleanField(required=False)
+
+    @property
+    def waived(self) -> frozenset[Rule]:
+        """The rules that are set aside."""
+        return frozenset(rule for name, rule in THROUGH.items() if self.cleaned_data.get(name))
 
     def ids(self) -> list[int]:
         """For a form whose `sites` are valid."""
         return [int(text) for text in self.cleaned_data["sites"].split(",")]
 
     def require(self, text: str) -> None:
-        """Asks for this text, if any, to have been typed."""
+        """Asks for this text, if any, to have been typed, and for the reason where something is set aside."""
+        if self.waived and not self.cleaned_data.get("reason", "").strip():
+            self.add_error("reason", ValidationError(gettext("Setting a rule aside needs a reason.")))
         if text and self.cleaned_data.get("typed", "").strip() != text:
             self.add_error("typed", ValidationError(gettext("Type %(text)s to confirm.") % {"text": text}))
 

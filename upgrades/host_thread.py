@@ -7,6 +7,7 @@ import logging
 import os
 import select
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -26,6 +27,7 @@ from upgrades.exceptions import (
     SignInRefused,
     SiteLocked,
     StartFailed,
+    StopFailed,
     ThreadBroke,
     TooLate,
     VersionUnreadable,
@@ -39,6 +41,7 @@ PAUSES = (1.0, 3.0, 8.0, 15.0, 30.0)  # seconds between attempts
 TRIES = 3  # attempts without a word of any upgrade before what has not begun counts as blocked
 LISTEN = 0.5  # seconds
 VERSION_TIMEOUT = 60.0  # seconds
+STOP_AGAIN = 5.0  # seconds after a host could not be made to stop an upgrade
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Told:
 
 @dataclass(frozen=True)
 class NotYet:
-    """It was in doubt whether it had begun; the host says that it has not."""
+    """It has certainly not begun: the host says so where it was in doubt, or it was stopped before it was started."""
 
     number: int
 
@@ -127,6 +130,9 @@ class HostThread(threading.Thread):
         self._heard: dict[int, dict[FrameKind, int]] = {}
         self._remote: Remote | None = None
         self._failures = 0
+        self._to_stop: frozenset[int] = frozenset()  # replaced, never changed: two threads look at it
+        self._stopped: set[int] = set()
+        self._stops_from = 0.0
         self._leaving = threading.Event()
         self._waker, self._wake_end = os.pipe()
         self._pipe_is_open = True
@@ -135,8 +141,15 @@ class HostThread(threading.Thread):
     # Called by the supervisor's thread.
 
     def give(self, assignment: Assignment) -> None:
+        self._to_stop -= {assignment.number}
         self._given.put(assignment)
         self._wake()
+
+    def stop(self, number: int) -> None:
+        """Begins it no more, or has its host stop it before its point of no return (R9). May come twice."""
+        if number not in self._to_stop:
+            self._to_stop |= {number}
+            self._wake()
 
     @property
     def is_leaving(self) -> bool:
@@ -219,6 +232,7 @@ class HostThread(threading.Thread):
             while not self.is_leaving:
                 self._pick_up_all(remote, self._take_given())
                 self._listen(remote)
+                self._pass_on_stops(remote)
         finally:
             self._hang_up(remote)
 
@@ -251,11 +265,10 @@ class HostThread(threading.Thread):
         try:
             if assignment.begun or remote.inspect(assignment.ground).begun:
                 self._follow(remote, assignment)
-            elif assignment.in_doubt:
+            elif assignment.in_doubt or assignment.number in self._to_stop:
                 self._drop(NotYet(assignment.number))
             elif self._still_as_planned(remote, assignment):
                 self._start(remote, assignment)
-                self._follow(remote, assignment)
         except ConnectionLost:
             raise
         except (ContactError, OSError, ValueError, RecipeInvalid) as error:
@@ -278,12 +291,22 @@ class HostThread(threading.Thread):
         return goes
 
     def _start(self, remote: Remote, assignment: Assignment) -> None:
-        """Sends the artefact, once per host, and the bundle; the runner's directory makes sure it begins once."""
+        """Sends the artefact, once per host, and the bundle; the runner's directory makes sure it begins once.
+
+        Sending may take long: what was stopped meanwhile does not begin.
+        """
         if sha256_of(assignment.artifact) != assignment.sha256:
             raise ArtifactDamaged(f"The artefact {assignment.artifact} does not match its checksum.")
         artifact = remote.send_artifact(assignment.artifact, assignment.sha256)
         bundle = build_bundle(assignment.recipe, {**assignment.values, "ARTIFACT": artifact})
         not_after = remote.inspect(assignment.ground).clock + BEGIN_WITHIN
+        if assignment.number in self._to_stop:
+            self._drop(NotYet(assignment.number))
+            return
+        self._launch(remote, assignment, bundle, not_after)
+        self._follow(remote, assignment)
+
+    def _launch(self, remote: Remote, assignment: Assignment, bundle: bytes, not_after: int) -> None:
         self._in_hand[assignment.number] = assignment.as_in_doubt()
         try:
             remote.start(assignment.ground, bundle, not_after=not_after)
@@ -306,6 +329,20 @@ class HostThread(threading.Thread):
     def _forget(self, number: int) -> None:
         self._in_hand.pop(number, None)
         self._heard.pop(number, None)
+        self._stopped.discard(number)
+
+    def _pass_on_stops(self, remote: Remote) -> None:
+        """Until the host has confirmed each: what a lost link took away is sent over the next one."""
+        waiting = (self._to_stop & self._followers.keys()) - self._stopped
+        if not waiting or time.monotonic() < self._stops_from:
+            return
+        try:
+            for number in sorted(waiting):
+                remote.stop(self._in_hand[number].ground)
+                self._stopped.add(number)
+        except StopFailed as error:
+            log.warning("%s does not stop upgrade %s: %s", self._address.name, number, error)
+            self._stops_from = time.monotonic() + STOP_AGAIN
 
     # Listening.
 

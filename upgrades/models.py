@@ -112,7 +112,7 @@ class Policy(models.Model):
     )
     hold_on_blockers = models.BooleanField(
         _("hold upgrades to builds with an open blocker"), default=True,
-        help_text=_("Until somebody acknowledges the problem for that build (R7)."),
+        help_text=_("Until somebody acknowledges the problem for that build."),
     )  # fmt: skip
     nights_off_since = models.DateTimeField(null=True, blank=True)
     nights_off_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")

@@ -13,6 +13,7 @@ from upgrades.choices import (
     ACTIVE,
     BEGUN,
     BROKE,
+    EXCUSED,
     FAILED,
     GOOD,
     UNTOUCHED,
@@ -76,15 +77,19 @@ class UpgradeQuerySet(models.QuerySet["Upgrade"]):
 
     def broke(self) -> UpgradeQuerySet:
         """What counts as failed where a run is judged (P5)."""
-        return self.filter(outcome__in=BROKE)
+        return self.filter(outcome__in=BROKE).exclude(end_code__in=EXCUSED)
 
     def troubled(self) -> UpgradeQuerySet:
         """What a run is judged by: what broke, and what could not be reached (P5)."""
-        return self.filter(Q(outcome__in=BROKE) | Q(end_code=EndCode.UNREACHABLE))
+        return self.filter(Q(outcome__in=BROKE) | Q(end_code=EndCode.UNREACHABLE)).exclude(end_code__in=EXCUSED)
 
     def awaiting_a_person(self) -> UpgradeQuerySet:
         """The site is locked until somebody decides (U1, U2)."""
         return self.filter(outcome=Outcome.NEEDS_A_PERSON, decided_at=None)
+
+    def barred(self) -> UpgradeQuerySet:
+        """Their builds may not be installed any more (R2, R9)."""
+        return self.exclude(build__withdrawn_at=None, build__quarantined_at=None)
 
     def due(self, now: datetime) -> UpgradeQuerySet:
         """Waiting in a run whose time has come, is not over and which is not halted, with its own turn open.

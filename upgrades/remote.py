@@ -36,6 +36,7 @@ from upgrades.exceptions import (
     SignInRefused,
     SiteLocked,
     StartFailed,
+    StopFailed,
     TooLate,
     Unreachable,
     VersionUnreadable,
@@ -160,6 +161,11 @@ class FabricRemote:
             _send(channel, lines(ground.site_path, ground.number, log_offset, events_offset), deadline)
             channel.shutdown_write()
         return FabricFollower(channel, self._host, self._limits.silence)
+
+    def stop(self, ground: Ground) -> None:
+        answer = self._ask("stop", lines(ground.site_path, ground.number), self._limits.answer)
+        if answer.status or answer.last_line != "asked":
+            raise StopFailed(answer.printed)
 
     def close(self) -> None:
         cut(self._sock)

@@ -15,7 +15,8 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from builds.sentences import stamp
 from releasemgr.lib.choices import Colour
-from upgrades.choices import CONNECTION_TROUBLE, EndCode, Outcome, RunState
+from releasemgr.lib.words import place_of
+from upgrades.choices import CONNECTION_TROUBLE, EXCUSED, EndCode, Outcome, RunState
 from upgrades.halting import HaltCode
 from upgrades.plan import Check, Code, Decision, NoWayDown, Rule
 
@@ -113,12 +114,15 @@ def preview_sentences(before: Decision, after: Decision) -> tuple[str, str]:
     if not (after.upgrades and after.to):
         words = _("nothing happens tonight, instead of an upgrade to %s.") if other else _("nothing happens tonight.")
         return words % other if other else words, decision_sentence(after)
-    versions = {"from": after.site.reported, "to": after.to.version, "other": other}
-    if other and other != after.to.version:
+    reached = after.legs[-1] if after.legs else after.to
+    versions = {"from": after.site.reported, "to": reached.version, "other": other}
+    if after.code is Code.DOWNGRADE:
+        words = _("tonight this site goes back from %(from)s to %(to)s.")
+    elif other and other != after.to.version:
         words = _("tonight this site upgrades from %(from)s to %(to)s, instead of to %(other)s.")
     else:
         words = _("tonight this site upgrades from %(from)s to %(to)s.")
-    return words % versions, _("Nothing happens before the night.")
+    return words % versions, _("Nothing happens before the night.") if len(after.path) < 2 else decision_sentence(after)
 
 
 def check_sentence(check: Check) -> str:
@@ -160,15 +164,10 @@ def _readable(values: Mapping[str, Any]) -> dict[str, Any]:
         readable["until"] = stamp(datetime.fromisoformat(until))
     if opens_at := values.get("opens_at"):
         local = datetime.fromisoformat(opens_at).astimezone(ZoneInfo(values["zone"]))
-        readable |= {"from": f"{local:%H:%M}", "zone": zone_words(values["zone"])}
+        readable |= {"from": f"{local:%H:%M}", "zone": place_of(values["zone"])}
     if "reason" in values:
         readable["because"] = f": “{values['reason']}”" if values["reason"] else ""
     return readable
-
-
-def zone_words(zone: str) -> str:
-    """“Dublin” for Europe/Dublin."""
-    return zone.rpartition("/")[2].replace("_", " ")
 
 
 def _target_words(values: Mapping[str, Any]) -> "dict[Code | None, Any]":
@@ -262,6 +261,7 @@ END_SENTENCES: dict[EndCode, Any] = {
     EndCode.OTHER_VERSION: gettext_lazy("Every step passed, but the site reports %(reported)s, not %(to)s."),
     EndCode.WAY_BACK_FAILED: gettext_lazy("Failed at %(step)s, and the way back failed too."),
     EndCode.WRONG_VERSION: gettext_lazy("Failed at %(step)s. After the way back the site reports %(reported)s."),
+    EndCode.STOPPED: gettext_lazy("Stopped before %(before)s: %(text)s"),
     EndCode.RUNNER_GONE: gettext_lazy("The upgrade stopped on the host during %(step)s without an end."),
     EndCode.RESULT_UNREADABLE: gettext_lazy("The host left a result that cannot be read."),
     EndCode.UNREACHABLE: gettext_lazy("%(host)s could not be reached: %(text)s"),
@@ -301,6 +301,15 @@ def end_words(code: EndCode, values: Mapping[str, Any]) -> str:
     return str(END_SENTENCES[code]) % _told(values)
 
 
+def stop_reason(*, withdrawn: bool, quarantined: bool) -> str:
+    """Why an upgrade was stopped (R9), by how its build stands."""
+    if withdrawn:
+        return _("its build was withdrawn.")
+    if quarantined:
+        return _("the artefact of its build no longer matches its checksum.")
+    return _("somebody asked for it on the host.")
+
+
 def standing_words(outcome: Outcome, values: Mapping[str, Any]) -> str:
     return str(STANDING[outcome]) % values
 
@@ -321,6 +330,8 @@ RESULTS_AT: dict[Outcome, Any] = {
 
 def result_words(outcome: Outcome, values: Mapping[str, Any]) -> str:
     """The outcome in a few words, for a row of a table, with the step that decided it."""
+    if values.get("before"):
+        return _("Stopped before “%(before)s”") % values
     if values.get("step") and outcome in RESULTS_AT:
         return str(RESULTS_AT[outcome]) % values
     return str(outcome.label)
@@ -337,6 +348,8 @@ ADVICE: dict[Outcome, Any] = {
 
 def advice(outcome: Outcome, code: EndCode) -> str:
     """What a person does about it (P11). Empty where nothing has to be done, or the sentence says it."""
+    if code in EXCUSED:
+        return _("Nobody has to do anything: the next night plans the site anew.")
     if outcome is Outcome.BLOCKED and code in CONNECTION_TROUBLE:
         return _("The next night tries again: remove the cause first.")
     return str(ADVICE.get(outcome, ""))

@@ -9,7 +9,7 @@ import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime
@@ -107,8 +107,10 @@ class Supervisor:
             self._write(observations)
             if not self._may_go_on():
                 return False
-            self._claim()
-            self._hand_out()
+            due = claims.due_by_host(self._now())
+            self._claim(due)
+            self._hand_out(due)
+            self._stop_barred()
             return self._anything_left()
         except (DatabaseError, InterfaceError):
             log.exception("The database failed. Reading everything anew.")
@@ -149,11 +151,11 @@ class Supervisor:
 
     # Claiming and starting.
 
-    def _claim(self) -> None:
+    def _claim(self, due: Mapping[int, list[int]]) -> None:
         most = settings.HOSTS_PER_SLOT - len(self._held)
         if most <= 0:
             return
-        for host in claims.claim_hosts(self.token, most=most, now=self._now()):
+        for host in claims.claim_hosts(self.token, most=most, due=due.keys()):
             held = self._held[host.pk] = _Held(host, self._connect, self._told)
             held.thread.start()
             self._attach(host)
@@ -163,33 +165,34 @@ class Supervisor:
         for upgrade in Upgrade.objects.begun().filter(instance__host=host).for_list():
             self._give(upgrade, taken_over=True)
 
-    def _hand_out(self) -> None:
+    def _hand_out(self, due: Mapping[int, list[int]]) -> None:
         """Starts what is due on our hosts, within each host's limit; lets hosts go that have nothing left."""
         hosts = {pk: held for pk, held in self._held.items() if held.thread.takes_more}
         if not hosts:
             return
         now = self._now()
-        due = claims.due_on(hosts, now=now)
-        turns = [number for pk, held in hosts.items() for number in due[pk][: self._room_on(held.host)]]
+        turns = [number for pk, held in hosts.items() for number in due.get(pk, [])[: self._room_on(held.host)]]
         turns = turns[: claims.room()] if turns else []
+        by_run: dict[int, list[Upgrade]] = defaultdict(list)
         for upgrade in Upgrade.objects.filter(pk__in=turns).for_list():
-            self._begin(upgrade, now)
+            by_run[upgrade.run_id].append(upgrade)
+        for upgrades in by_run.values():
+            self._begin(upgrades, now)
         for pk, held in hosts.items():
-            if not due[pk] and not self._on(pk):
+            if not due.get(pk) and not self._on(pk):
                 held.thread.leave()
 
     def _room_on(self, host: Host) -> int:
         return max(host.max_parallel - len(self._on(host.pk)), 0)
 
-    def _begin(self, upgrade: Upgrade, now: datetime) -> None:
-        """Behind the fence of our lease, as every write: who holds the host now would not know of it."""
-        host = upgrade.instance.host_id
+    def _begin(self, upgrades: Sequence[Upgrade], now: datetime) -> None:
+        """Behind the fence of our leases, as every write: who holds a host now would not know of it."""
+        hosts = {upgrade.instance.host_id for upgrade in upgrades}
         with transaction.atomic():
-            ours = claims.still_held(self.token, {host})
-            begun = bool(ours) and claims.begin(upgrade, now=now)
-        if not ours:
-            self._lose({host})
-        elif begun:
+            ours = claims.still_held(self.token, hosts)
+            begun = claims.begin_all([one for one in upgrades if one.instance.host_id in ours], now=now)
+        self._lose(hosts - ours)
+        for upgrade in begun:
             self._give(upgrade, taken_over=False)
 
     def _give(self, upgrade: Upgrade, *, taken_over: bool) -> None:
@@ -202,6 +205,13 @@ class Supervisor:
         watched.prepare_steps()
         self._watched[upgrade.pk] = watched
         self._held[upgrade.instance.host_id].thread.give(assignment)
+
+    def _stop_barred(self) -> None:
+        """Has hosts stop what leads to a build that nobody may install any more (R9). One query, none without work."""
+        running = [number for number, one in self._watched.items() if one.upgrade.state != UpgradeState.ROLLING_BACK]
+        if running:
+            for upgrade in Upgrade.objects.filter(pk__in=running).barred().select_related("instance"):
+                self._held[upgrade.instance.host_id].thread.stop(upgrade.pk)
 
     # Writing down what was told.
 

@@ -6,6 +6,7 @@ Pure. Only the start counts: an upgrade that runs when its window closes, or whe
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from instances.pauses import Pause
 from instances.windows import Span, Window, union
@@ -38,7 +39,7 @@ def turn_of(
     Without windows a site is open at any time.
     """
     night = Span(at, until or at + MOMENT)
-    openings = _openings(windows, night)
+    openings = _openings(tuple(windows), night)
     starts = [start for opening in openings if (start := _starts(opening, night, needs))]
     free = [rest for start in starts for rest in _without(start, pauses)]
     if free:
@@ -53,8 +54,9 @@ def turn_of(
     )
 
 
-def _openings(windows: Sequence[Window], night: Span) -> list[Span]:
-    """When it is open, as disjoint spans; without windows for ever."""
+@lru_cache(maxsize=4096)
+def _openings(windows: tuple[Window, ...], night: Span) -> list[Span]:
+    """When it is open, as disjoint spans; without windows for ever. Kept, since most sites share theirs."""
     if not windows:
         return [Span(night.starts_at, FOR_EVER)]
     return union([span for one in windows for span in one.openings(night.starts_at, night.ends_at)])

@@ -18,6 +18,7 @@ from upgrades.models import WAY_BACK_PLACE, LogChunk, Step, Upgrade
 from upgrades.recipes.journal import Event, Journal, StepEnded, StepStarted, VersionRead, WayBackBegun
 from upgrades.recipes.recipe import Phase, Recipe
 from upgrades.recipes.verdict import Detail, Ending, Remains, Verdict, judge
+from upgrades.sentences import stop_reason
 
 SEARCHED = 1024 * 1024  # bytes of a failed step's log, from its end, in which its error is looked for
 
@@ -122,17 +123,23 @@ class Watched:
         self.upgrade.end(Outcome(verdict.ending), _end_code(verdict), now=now, **self._words(verdict))
 
     def _words(self, verdict: Verdict) -> dict[str, str]:
+        step = self._title(verdict.failed_step or "")
+        if verdict.detail is Detail.STOPPED:
+            build = self.upgrade.build
+            build.refresh_from_db(fields=["withdrawn_at", "quarantined_at"])
+            why = stop_reason(withdrawn=build.is_withdrawn, quarantined=build.quarantined_at is not None)
+            return {"before": step, "text": why}
         return {
             "from": self.upgrade.from_version,
             "to": self.upgrade.build.version,
             "host": self.upgrade.instance.host.name,
-            "step": self._title(verdict.failed_step or ""),
+            "step": step,
             "reported": verdict.version_after or "",
         }
 
     def _keep_first_error(self, verdict: Verdict) -> None:
         """And the fingerprint of the failure, by which equal ones are grouped (P5, P11)."""
-        if verdict.ending in (Ending.SUCCEEDED, Ending.ALREADY_THERE):
+        if verdict.ending in (Ending.SUCCEEDED, Ending.ALREADY_THERE) or verdict.detail is Detail.STOPPED:
             return
         step = next((step for step in self._steps.values() if step.name == verdict.failed_step), None)
         if step is not None and step.log_start is not None:
@@ -178,6 +185,7 @@ def _end_code(verdict: Verdict) -> EndCode:
         Detail.OTHER_VERSION: EndCode.OTHER_VERSION,
         Detail.WAY_BACK_FAILED: EndCode.WAY_BACK_FAILED,
         Detail.OLD_VERSION_NOT_BACK: EndCode.WRONG_VERSION,
+        Detail.STOPPED: EndCode.STOPPED,
         Detail.RUNNER_GONE: EndCode.RUNNER_GONE,
         Detail.RESULT_UNREADABLE: EndCode.RESULT_UNREADABLE,
     }[verdict.detail]

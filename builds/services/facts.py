@@ -44,10 +44,13 @@ def channel_policies() -> dict[Maturity, ChannelPolicy]:
     return {channel.maturity: channel.policy for channel in Channel.objects.all()}
 
 
-def gather_builds() -> dict[int, BuildFacts]:
-    """All builds by id, in the order of their versions. Four queries, however many there are."""
+def gather_builds(as_if: Problem | None = None) -> dict[int, BuildFacts]:
+    """All builds by id, in the order of their versions. Four queries, however many there are.
+
+    With `as_if`, as though this problem were saved like that; one that is not reported yet has the number 0.
+    """
     builds = list(Build.objects.defer("changelog").order_by("version_key"))
-    problems, dismissed = _problems_by_build(builds)
+    problems, dismissed = _problems_by_build(builds, as_if)
     last_moves = Promotion.objects.order_by("build_id", "-at", "-pk").distinct("build_id")
     sent_back = {
         build for build, before, after in last_moves.values_list("build_id", "from_maturity", "to_maturity")
@@ -61,7 +64,7 @@ def gather_builds() -> dict[int, BuildFacts]:
     }
 
 
-def _problems_by_build(builds: list[Build]) -> tuple[dict[int, list[ProblemFacts]], set[int]]:
+def _problems_by_build(builds: list[Build], as_if: Problem | None) -> tuple[dict[int, list[ProblemFacts]], set[int]]:
     """The open problems of each build by number, and the builds on which one was dismissed as not real (R7).
 
     Who was registered after a dismissal was never affected. `builds` are ordered by version. Two queries.
@@ -70,18 +73,25 @@ def _problems_by_build(builds: list[Build]) -> tuple[dict[int, list[ProblemFacts
     keys = [build.version_key for build in builds]
     problems: dict[int, list[ProblemFacts]] = defaultdict(list)
     dismissed: set[int] = set()
-    for problem in Problem.objects.with_versions().order_by("pk"):
+    for problem in _problems(as_if):
         end = bisect_left(keys, problem.fixed_in.version_key) if problem.fixed_in else len(keys)
         affected = builds[bisect_left(keys, problem.first_affected.version_key) : end]
         if problem.dismissed_at:
             dismissed |= {build.pk for build in affected if build.registered_at <= problem.dismissed_at}
             continue
-        facts = ProblemFacts(problem.pk, Severity(problem.severity), problem.title)
+        facts = ProblemFacts(problem.pk or 0, Severity(problem.severity), problem.title)
         for build in affected:
             one = accepted.get((problem.pk, build.pk))
             holds = one is not None and one.covers(problem.severity)
             problems[build.pk].append(replace(facts, acknowledged=True) if holds else facts)
     return problems, dismissed
+
+
+def _problems(as_if: Problem | None) -> list[Problem]:
+    known = list(Problem.objects.with_versions().order_by("pk"))
+    if as_if is None:
+        return known
+    return [*(problem for problem in known if problem.pk != as_if.pk), as_if]
 
 
 def facts_of(build: Build) -> BuildFacts:

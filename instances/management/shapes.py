@@ -1,8 +1,11 @@
-"""What commands print of holds and freezes with --json. docs/commands.md names the keys: they do not change."""
+"""What commands print of holds, freezes, windows with --json. docs/commands.md names the keys: they do not change."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from instances.models import Freeze, Hold
+from instances.models import Freeze, Hold, Instance
+from instances.window_text import format_window
+from instances.windows import Window
 
 
 def hold_shape(hold: Hold) -> dict[str, Any]:
@@ -30,3 +33,8 @@ def freeze_shape(freeze: Freeze) -> dict[str, Any]:
         "ended_at": freeze.ended_at,
         "reason": freeze.reason,
     }
+
+
+def windows_shape(site: Instance | None, windows: Iterable[Window]) -> dict[str, Any]:
+    """`site` is null for the default ones."""
+    return {"site": site.slug if site else None, "windows": [format_window(window) for window in windows]}

@@ -6,14 +6,15 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from instances.choices import FreezeScope
+from instances.choices import FreezeScope, FreezeState
 from instances.models.fleet import Customer, Instance, Tag, one_line
 from instances.pauses import Pause, PauseKind
 from instances.querysets import FreezeQuerySet, HoldQuerySet
 from instances.recurrence import Recurrence
-from instances.sentences import scope_words
+from instances.sentences import repeat_words, scope_words
 from instances.windows import Span, zone_named
 from releasemgr.lib.actors import Origin, name_of
 
@@ -110,10 +111,28 @@ class Freeze(PauseRow):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return reverse("freeze", args=[self.pk])
+
     @property
     def recurrence(self) -> Recurrence:
         """Raises ValueError for a zone that the installed zone database does not know any more."""
         return Recurrence(self.starts_at, self.ends_at, self.repeats, zone_named(self.zone))
+
+    def time_at(self, now: datetime) -> Span | None:
+        """The time that runs, else the next one; None when it is over."""
+        return None if self.ended_at else next(iter(self.recurrence.coming(now, 1)), None)
+
+    def state(self, now: datetime) -> FreezeState:
+        time = self.time_at(now)
+        if time is None:
+            return FreezeState.OVER
+        return FreezeState.RUNNING if time.covers(now) else FreezeState.COMING
+
+    @property
+    def repeat_words(self) -> str:
+        """“once”, “every week on Mon and Fri”."""
+        return repeat_words(self.repeats)
 
     @property
     def scope_words(self) -> str:

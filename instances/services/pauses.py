@@ -1,7 +1,7 @@
 """Holds and freezes: opening, moving and ending them, and what they mean for each site (P8)."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from instances.choices import FreezeScope, Kind
 from instances.exceptions import InvalidInput
 from instances.models import Freeze, Hold, Instance
 from instances.pauses import Pause
+from instances.repeats import pattern_of
 from instances.services.input import check_row, checked_again, locked, reason_fault, refuse, span_faults
 from instances.services.seen import refuse_unless_all_seen
 from instances.windows import union, zone_named
@@ -112,6 +113,17 @@ def end_holds(
         return _end_holds(list(holds), actor, now, reason)
 
 
+def end_these_holds(
+    holds: Collection[Hold], *, actor: Actor, now: datetime, reason: str = "", seen: int | None = None
+) -> list[Hold]:
+    """Ends these holds and no other of their sites. Those that it ended."""
+    with transaction.atomic():
+        rows = locked([hold.instance for hold in holds])
+        refuse_unless_all_seen(rows, seen)
+        fresh = Hold.objects.filter(pk__in=[hold.pk for hold in holds]).select_related("instance")
+        return _end_holds(list(fresh), actor, now, reason)
+
+
 def _locked_hold(hold: Hold) -> Hold:
     """With its site, which is locked: whoever changes holds of a site waits for the other."""
     locked([hold.instance])
@@ -141,7 +153,7 @@ def open_freeze(values: Mapping[str, Any], *, actor: Actor, now: datetime) -> Fr
     """Leaves many sites alone. `values` are those of FREEZE_FIELDS. Raises InvalidInput."""
     freeze = Freeze(by=actor.user, origin=actor.origin, created_at=now)
     _take(freeze, values)
-    _check_freeze(freeze, now)
+    check_freeze(freeze, now)
     with checked_again(freeze):
         freeze.save()
         after = values_of(freeze, FREEZE_FIELDS)
@@ -150,8 +162,9 @@ def open_freeze(values: Mapping[str, Any], *, actor: Actor, now: datetime) -> Fr
 
 
 def change_freeze(
-    freeze: Freeze, values: Mapping[str, Any], *, actor: Actor, now: datetime, seen: int | None = None
-) -> bool:
+    freeze: Freeze, values: Mapping[str, Any], *, actor: Actor, now: datetime, reason: str = "",
+    seen: int | None = None,
+) -> bool:  # fmt: skip
     """Changes some of FREEZE_FIELDS, and whether that said something new. Raises InvalidInput or ChangedMeanwhile."""
     with transaction.atomic():
         row = _locked_freeze(freeze)
@@ -163,10 +176,10 @@ def change_freeze(
         old, new = difference(before, values_of(row, FREEZE_FIELDS))
         if not new:
             return False
-        _check_freeze(row, now)
+        check_freeze(row, now)
         with checked_again(row):
             row.save()
-        record("freeze.changed", row, actor=actor, now=now, before=old, after=new)
+        record("freeze.changed", row, actor=actor, now=now, before=old, after=new, reason=reason)
     freeze.refresh_from_db()
     return True
 
@@ -186,6 +199,25 @@ def end_freeze(freeze: Freeze, *, actor: Actor, now: datetime, reason: str = "",
     return True
 
 
+def end_freeze_on(
+    freeze: Freeze, at: datetime, *, actor: Actor, now: datetime, reason: str = "", seen: int | None = None
+) -> bool:
+    """Lets a freeze end at a later moment; one that comes again does not begin after that day. As change_freeze."""
+    return change_freeze(freeze, ended_on(freeze, at), actor=actor, now=now, reason=reason, seen=seen)
+
+
+def ended_on(freeze: Freeze, at: datetime) -> dict[str, Any]:
+    """Which of FREEZE_FIELDS become what, so that the freeze ends then. Raises InvalidInput."""
+    if not freeze.repeats:
+        return {"ends_at": at}
+    day = at.astimezone(zone_named(freeze.zone)).date()
+    if day < freeze.starts_at.astimezone(zone_named(freeze.zone)).date():
+        raise InvalidInput({"ends_at": ["It has not begun by then. End it now instead."]})
+    rule = replace(pattern_of(freeze.repeats), last_day=day).as_rule
+    shorter = replace(freeze.recurrence, rule=rule)
+    return {"repeats": "" if shorter.fault else rule}  # a fault: it comes only once until then
+
+
 def _locked_freeze(freeze: Freeze) -> Freeze:
     """What it points at is read once it is held: a join would not see what was set while it was waited for."""
     return Freeze.objects.select_for_update().prefetch_related("customer", "tag").get(pk=freeze.pk)
@@ -198,7 +230,7 @@ def _take(freeze: Freeze, values: Mapping[str, Any]) -> None:
         setattr(freeze, name, value.strip() if isinstance(value, str) else value)
 
 
-def _check_freeze(freeze: Freeze, now: datetime) -> None:
+def check_freeze(freeze: Freeze, now: datetime) -> None:
     """Raises InvalidInput with all that is wrong."""
     if freeze.starts_at is None or freeze.ends_at is None:
         raise InvalidInput({"starts_at" if freeze.starts_at is None else "ends_at": ["The time is missing."]})
@@ -257,6 +289,13 @@ def pauses_for(
             if _covers(freeze, pk, kind, customer, tagged):
                 pauses[pk] += times
     return {pk: tuple(sorted(all_of_it, key=_order)) for pk, all_of_it in pauses.items()}
+
+
+def sites_of(freeze: Freeze) -> set[int]:
+    """The ids of the sites that a freeze, saved or not, leaves alone. At most two queries."""
+    sites = Instance.objects.order_by().values_list("pk", "kind", "customer_id")
+    tagged = _tagged([freeze.tag_id] if freeze.tag_id else [], {pk: None for pk, _kind, _customer in sites})
+    return {pk for pk, kind, customer in sites if _covers(freeze, pk, kind, customer, tagged)}
 
 
 def _tagged(tags: Collection[int], sites: Collection[int]) -> set[tuple[int, int]]:

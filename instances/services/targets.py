@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
@@ -27,8 +27,10 @@ from releasemgr.lib.actors import AUTOMATIC, Actor
 from releasemgr.lib.history.models import Change
 from releasemgr.lib.history.services import change_of, record_all, refuse_unless_seen
 
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
 DEFAULT_CHANNEL = {Kind.LIVE: "release", Kind.TEST: "beta"}
-UNDONE = "Undone."
 HeadOf = Callable[[str], Build | None]
 
 
@@ -137,45 +139,46 @@ def set_targets(
     `seen` is the newest change of any of the sites that the person saw (last_seen_of). Raises TargetsRefused with
     the reason of every site that refuses, or ChangedMeanwhile. The number of queries does not grow with the sites.
     """
+    aims = [Aim(instance, target, downgrade=downgrade) for instance in instances]
+    return set_aims(aims, actor=actor, now=now, reason=reason, seen=seen)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What one site of many should run. A pin's `owner` and `reason` where they are not those of the whole act."""
+
+    site: Instance
+    target: Target
+    downgrade: bool = False
+    owner: "User | None" = None
+    reason: str = ""
+
+
+def set_aims(
+    aims: Collection[Aim], *, actor: Actor, now: datetime, reason: str = "", seen: int | None = None
+) -> list[TargetChange]:
+    """As set_targets, with a target of its own for each site."""
     with transaction.atomic():
-        rows = locked(instances)
+        rows = locked([aim.site for aim in aims])
         refuse_unless_all_seen(rows, seen)
-        target = _as_it_is_now(target)
-        head_of = cache(head_of_channel)
-        acts = [act for row in rows if (act := _act(row, target, now, reason, downgrade, head_of))]
-        _check_all(acts, {})
+        builds = Build.objects.in_bulk({aim.target.build.pk for aim in aims if aim.target.build})
+        wanted, head_of = {aim.site.pk: aim for aim in aims}, cache(head_of_channel)
+        acts = [act for row in rows if (act := _act_of(row, wanted[row.pk], builds, now, reason, head_of))]
+        _check_all(acts)
         changes = _carry_out(acts, actor, now)
     renewed = {row.pk: row for row in rows}
-    for instance in instances:
-        _renew(instance, renewed[instance.pk])
+    for aim in aims:
+        _renew(aim.site, renewed[aim.site.pk])
     return changes
 
 
-def undo_targets(
-    changes: Collection[TargetChange], *, actor: Actor, now: datetime, reason: str = UNDONE
-) -> list[TargetChange]:
-    """Gives sites back the target that they had before these changes, all of them or none (T9).
-
-    It is a change like any other: the actor owns a pin that comes back. Raises TargetsRefused, also where a target
-    was changed again, or where there was none before.
-    """
-    with transaction.atomic():
-        rows = {row.pk: row for row in locked(change.instance for change in changes)}
-        latest = (
-            TargetChange.objects.filter(instance__in=rows).order_by("instance_id", "-at", "-pk").distinct("instance_id")
-        )
-        undoable = {change.pk for change in latest}
-        head_of = cache(head_of_channel)
-        acts: list[_Act] = []
-        refusals: dict[str, TargetRefused] = {}
-        for change in changes:
-            site, before = rows[change.instance_id], change.before
-            if before is None or change.pk not in undoable:
-                refusals[site.slug] = TargetRefused(f"This change of the target of {site} cannot be undone any more.")
-            else:
-                acts += filter(None, [_act(site, _as_it_is_now(before), now, reason, False, head_of)])
-        _check_all(acts, refusals)
-        return _carry_out(acts, actor, now)
+def _act_of(
+    site: Instance, aim: Aim, builds: Mapping[int, Build], now: datetime, reason: str, head_of: HeadOf
+) -> "_Act | None":
+    """`builds` are as they are now: one may have been withdrawn since the caller read it."""
+    build = builds[aim.target.build.pk] if aim.target.build else None
+    act = _act(site, replace(aim.target, build=build), now, reason, aim.downgrade, head_of)
+    return replace(act, owner=aim.owner, pin_reason=aim.reason) if act else None
 
 
 @dataclass
@@ -188,10 +191,12 @@ class _Act:
     reason: str
     downgrade: bool
     head_of: HeadOf
+    owner: "User | None" = None
+    pin_reason: str = ""
 
     def check(self) -> None:
         check_target(self.site, self.target, downgrade=self.downgrade, now=self.now, head_of=self.head_of)
-        if self.target.build and not self.reason:
+        if self.target.build and not (self.reason or self.pin_reason):
             raise ReasonMissing(f"Pinning {self.site} to {self.target.build} needs a reason.")
 
 
@@ -206,8 +211,8 @@ def _act(
     return _Act(site, target, now, reason.strip(), downgrade, head_of)
 
 
-def _check_all(acts: list[_Act], refusals: dict[str, TargetRefused]) -> None:
-    """Raises TargetsRefused for these refusals and those of the acts."""
+def _check_all(acts: list[_Act]) -> None:
+    refusals: dict[str, TargetRefused] = {}
     for act in acts:
         try:
             act.check()
@@ -223,7 +228,10 @@ def _carry_out(acts: list[_Act], actor: Actor, now: datetime) -> list[TargetChan
     for act in acts:
         site, before, values = act.site, act.site.target, target_values(act.site)
         consent = _consent(act)
-        site.aim(act.target, owner=actor.user, reason=act.reason, now=now, downgrade_from=consent)
+        site.aim(
+            act.target, owner=act.owner or actor.user, reason=act.pin_reason or act.reason, now=now,
+            downgrade_from=consent,
+        )  # fmt: skip
         changes.append(_change_of(site, act.target, before=before, actor=actor, now=now, reason=act.reason))
         history.append(_history_of(site, values, actor, now, act.reason))
     Instance.objects.bulk_update([act.site for act in acts], TARGET_FIELDS, batch_size=1000)

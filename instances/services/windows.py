@@ -48,6 +48,12 @@ def windows_of(instance: Instance | None) -> tuple[Window, ...]:
     return tuple(row.window for row in SiteWindow.objects.filter(instance=instance))
 
 
+def sites_with_windows() -> set[int]:
+    """The ids of those that have windows of their own, whatever the default says."""
+    own = SiteWindow.objects.filter(instance__isnull=False)
+    return set(own.order_by().values_list("instance", flat=True).distinct())
+
+
 def read_windows(text: str) -> tuple[Window, ...]:
     """Windows as people write them. Raises InvalidInput for the field `window`."""
     try:

@@ -9,6 +9,7 @@ USER = "deploy"
 ADDRESS = "127.0.0.1"
 UNREACHABLE_HOST = "app-bom-01"
 LACKING_DISK = "tamarind-test"
+HELD = "banyan-live"
 PLUGIN_SITE = "lindqvist-live"
 TRAINING = "cascadia-training"  # follows alpha at first, later release, which it is then ahead of
 MAX_PARALLEL = 3
@@ -47,6 +48,8 @@ class Site:
     host: str
     target: str  # a channel, or the version of a pin
     first_version: str  # what is installed before the first night
+    tags: str = ""
+    window: str = ""
 
     @property
     def customer(self) -> str:
@@ -61,13 +64,19 @@ class Site:
         return "csv_export, legacy_reports" if self.slug == PLUGIN_SITE else "csv_export"
 
 
+# All but the Americans open at the same moment, late in the night, in summer as in winter.
+DUBLIN = "daily 03:30-06:00 Europe/Dublin"
+AMSTERDAM = "daily 04:30-07:00 Europe/Amsterdam"
+ROME = "daily 04:30-07:00 Europe/Rome"
+LOS_ANGELES = "daily 17:30-22:00 America/Los_Angeles"
+
 SITES = (
-    Site("banyan-live", "app-bom-01", "4.19.5", "4.19.5"),
+    Site("banyan-live", "app-bom-01", "stable", "4.19.5"),
     Site("banyan-test", "app-bom-01", "beta", "4.20.0"),
-    Site("brightwater-ie-live", "app-dub-01", "stable", "4.19.4"),
-    Site("brightwater-test", "app-dub-01", "beta", "4.20.0"),
-    Site("brightwater-uk-live", "app-dub-01", "stable", "4.19.5"),
-    Site("cascadia-live", "app-pdx-01", "release", "4.19.6"),
+    Site("brightwater-ie-live", "app-dub-01", "stable", "4.19.4", "healthcare", DUBLIN),
+    Site("brightwater-test", "app-dub-01", "beta", "4.20.0", "healthcare"),
+    Site("brightwater-uk-live", "app-dub-01", "stable", "4.19.5", "healthcare", DUBLIN),
+    Site("cascadia-live", "app-pdx-01", "stable", "4.19.5", window=LOS_ANGELES),
     Site("cascadia-test", "app-pdx-01", "beta", "4.20.0"),
     Site(TRAINING, "app-pdx-01", "alpha", "4.20.0"),
     Site("halvorsen-live", "app-ams-01", "release", "4.19.6"),
@@ -76,12 +85,12 @@ SITES = (
     Site("kestrel-de-live", "app-fra-01", "stable", "4.19.5"),
     Site("kestrel-nl-live", "app-ams-02", "release", "4.19.6"),
     Site("kestrel-test", "app-ams-02", "alpha", "4.20.0"),
-    Site("lindqvist-live", "app-ams-02", "beta", "4.20.0"),
+    Site("lindqvist-live", "app-ams-02", "beta", "4.20.0", "canary", AMSTERDAM),
     Site("lindqvist-test", "app-ams-02", "alpha", "4.20.0"),
-    Site("mapleridge-live", "app-yyz-01", "stable", "4.19.4"),
+    Site("mapleridge-live", "app-yyz-01", "stable", "4.19.4", "canary"),
     Site("mapleridge-test", "app-yyz-01", "alpha", "4.20.0"),
     Site("novara-es-live", "app-fra-01", "stable", "4.19.5"),
-    Site("novara-it-live", "app-fra-01", "stable", "4.19.4"),
+    Site("novara-it-live", "app-fra-01", "stable", "4.19.4", window=ROME),
     Site("novara-test", "app-fra-01", "beta", "4.20.0"),
     Site("ostrov-live", "app-fra-01", "4.18.9", "4.18.9"),
     Site("ostrov-test", "app-fra-01", "beta", "4.20.0"),
@@ -178,9 +187,11 @@ def _site(site: Site, places: Places) -> dict[str, Any]:
         "health_url": f"{url}health/",
         "version_url": f"{url}version/",
         "backup_command": 'sh "$SITE_PATH/current/hooks/backup"',
-        "migrate_command": 'sh "$SITE_PATH/releases/$TO_VERSION/hooks/migrate"',
-        "migrate_undo_command": 'sh "$SITE_PATH/releases/$TO_VERSION/hooks/migrate" undo',
+        "migrate_command": "sh hooks/migrate",
+        "migrate_undo_command": "sh hooks/migrate undo",
         "restart_command": 'sh "$SITE_PATH/current/hooks/restart"',
         "min_free_mb": MIN_FREE_MB,
         "health_timeout_s": 10,
+        "tags": site.tags,
+        "window": site.window,
     }

@@ -4,7 +4,6 @@ Nothing is written as finished. The acts call the same verbs as pages and comman
 night's own verb, and a supervisor in this process really upgrades the sites over SSH.
 """
 
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
@@ -13,31 +12,28 @@ from time import monotonic
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.contrib.auth.models import User
 
 from builds.choices import Smoke
-from builds.services import build_named, promote_build, register_build, report_smoke, withdraw_build
+from builds.services import register_build, report_smoke
 from instances.fleet_import import import_fleet
-from instances.models import Instance, Target
-from instances.services import set_target
+from instances.models import Instance
 from releasemgr.demo import artifacts, clocks, lifecycle
+from releasemgr.demo.acts import carry_out
 from releasemgr.demo.artifacts import Artifact
 from releasemgr.demo.fleet import UNREACHABLE_HOST, Places
-from releasemgr.demo.story import ACTS, FIRST_DAY, Act, Follow, Promote, WantDisk, Withdraw
+from releasemgr.demo.story import ACTS, FIRST_DAY, MORNING
 from releasemgr.lib import clock
-from releasemgr.lib.actors import IMPORT, Actor, Origin
+from releasemgr.lib.actors import IMPORT
 from upgrades.choices import GOOD
 from upgrades.models import Run, Upgrade
 from upgrades.night import Night, Timetable
 from upgrades.remote import fabric_connect
-from upgrades.services import runs, slots
+from upgrades.services import runs, slots, waves
 from upgrades.supervisor import Supervisor
 from upgrades.version_check import ask_versions
 
 Say = Callable[[str], None]
 
-NOT_JUST_NOW = timedelta(minutes=10)
-"""So long ago the last night began at least: its upgrades must not end in the future."""
 REGISTERED_AT, TESTED_AT = time(9, 0), time(9, 25)
 LONGEST_NIGHT = 300.0  # seconds of the machine's time
 
@@ -47,9 +43,13 @@ class NightStuckError(Exception):
 
 
 def last_night(now: datetime) -> Night:
-    """The one that the demo ends with. Asks no row, for it decides when the installation begins."""
+    """The one that the demo ends with: the last that is over, for its upgrades must not end in the future.
+
+    Asks no row, for it decides when the installation begins.
+    """
     timetable = Timetable(runs.DEFAULT_START, runs.DEFAULT_END, ZoneInfo(settings.TIME_ZONE))
-    return timetable.latest(now - NOT_JUST_NOW)
+    night = timetable.latest(now)
+    return night if night.ends_at <= now else timetable.night(night.date - timedelta(days=1))
 
 
 class Month:
@@ -71,6 +71,8 @@ class Month:
             self._work(day)
             run = self._night(day - 1)
         self._return()
+        for act in MORNING:
+            carry_out(act, self._last, self._places)
         return run
 
     def _return(self) -> None:
@@ -91,7 +93,7 @@ class Month:
             self._ask_all()
         for at, act in ACTS.get(day, ()):
             self._travel(day, at)
-            self._act(act)
+            carry_out(act, self._last, self._places)
 
     def _register(self, artifact: Artifact, day: int) -> None:
         self._travel(day, REGISTERED_AT)
@@ -105,41 +107,32 @@ class Month:
     def _ask_all(self) -> None:
         ask_versions(list(Instance.objects.for_list()), self._connect)
 
-    def _act(self, act: Act) -> None:
-        now = clock.now()
-        match act:
-            case Promote():
-                promote_build(build_named(act.version), act.to, actor=_person(act.by), now=now, reason=act.reason)
-            case Withdraw():
-                withdraw_build(build_named(act.version), actor=_person(act.by), now=now, reason=act.reason)
-            case Follow():
-                site = Instance.objects.get(slug=act.site)
-                set_target(site, Target(channel=act.channel), actor=_person(act.by), now=now, reason=act.reason)
-            case WantDisk():
-                site = Instance.objects.get(slug=act.site)
-                site.min_free_mb = shutil.disk_usage(self._places.root).free // 2**20 + act.beyond_mb
-                site.save(update_fields=["min_free_mb"])
-
     # Nights.
 
     def _night(self, day: int) -> Run:
         if day == 0:
             lifecycle.set_down(self._places, frozenset({UNREACHABLE_HOST}), self._say)
         night = self._timetable.night(self._last.date - timedelta(days=day))
-        offset = self._move_to(night.starts_at + timedelta(seconds=1))
+        self._move_to(night.starts_at + timedelta(seconds=1))
         run = runs.open_due_night(clock.now())
         assert run  # noqa: S101 - each night is lived through once
         if run.ended_at is None:
-            clocks.move(self._places, offset)
             self._upgrade(run)
         return run
 
     def _upgrade(self, run: Run) -> None:
+        """Jumps from one opening of windows to the next, and to the end of the night where the run was halted."""
         begun = monotonic()
-        Supervisor(self._connect).run(lasting=LONGEST_NIGHT)
-        run.refresh_from_db()
-        if run.ended_at is None:
-            raise NightStuckError(f"The upgrades of {run.date} did not end within {LONGEST_NIGHT:.0f} s.")
+        while run.ended_at is None:
+            clocks.move(self._places, clock.offset())
+            Supervisor(self._connect, keep_going=_is_something_due).run(lasting=LONGEST_NIGHT)
+            if _is_something_due():
+                raise NightStuckError(f"The upgrades of {run.date} did not end within {LONGEST_NIGHT:.0f} s.")
+            run.refresh_from_db()
+            if run.ended_at is None:
+                self._move_to(_next_opening(run))
+                runs.close_overdue_runs(clock.now())
+                run.refresh_from_db()
         self._say(f"  {_summary(run)}, {monotonic() - begun:.0f} s")
 
     # Time.
@@ -149,15 +142,24 @@ class Month:
         date = self._last.date - timedelta(days=day)
         self._move_to(datetime.combine(date, at, tzinfo=self._timetable.zone).astimezone(UTC))
 
-    def _move_to(self, moment: datetime) -> timedelta:
-        """The offset: whole seconds, as a host's clock takes them."""
-        offset = timedelta(seconds=ceil((moment - datetime.now(UTC)).total_seconds()))
-        clock.move(offset)
-        return offset
+    def _move_to(self, moment: datetime) -> None:
+        """By whole seconds, as a host's clock takes them."""
+        clock.move(timedelta(seconds=ceil((moment - datetime.now(UTC)).total_seconds())))
 
 
-def _person(username: str) -> Actor:
-    return Actor(Origin.PAGE, User.objects.get(username=username))
+def _is_something_due() -> bool:
+    return Upgrade.objects.begun().exists() or bool(waves.claimable(clock.now()))
+
+
+def _next_opening(run: Run) -> datetime:
+    """When the next window of a site that waits opens; nothing of a halted run begins before its end."""
+    waiting = run.upgrades.waiting().filter(opens_at__gt=clock.now())
+    opening = (
+        None
+        if run.halts.undecided().exists()
+        else waiting.order_by("opens_at").values_list("opens_at", flat=True).first()
+    )
+    return opening or run.ends_at
 
 
 def _summary(run: Run) -> str:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from releasemgr.lib.choices import Colour
 from upgrades.choices import EndCode, Outcome
+from upgrades.halting import HaltCode
 from upgrades.models import Decision, Run, Upgrade
 from upgrades.plan import GOING, Code, Rule
-from upgrades.sentences import LOOKS, end_sentence, rule_sentence
+from upgrades.sentences import LOOKS, end_sentence, halt_sentence, rule_sentence
 
 Paint = Callable[[Colour, str], str]
 HEADINGS = ("Site", "From", "To", "Outcome", "Took", "")
@@ -41,6 +42,8 @@ def table(run: Run, paint: Paint) -> Iterator[str]:
         yield line.replace(row.outcome, paint(row.colour, row.outcome), 1)
     yield ""
     yield totals(upgrades, kept)
+    for halt in run.halts.all():
+        yield f"The run was halted: {halt_sentence(HaltCode(halt.code), halt.values)}"
 
 
 def totals(upgrades: list[Upgrade], kept: list[Decision]) -> str:

@@ -10,6 +10,11 @@ def now() -> datetime:
     return datetime.now(UTC) + _offset
 
 
+def offset() -> timedelta:
+    """How far from the present this process lives."""
+    return _offset
+
+
 def move(offset: timedelta) -> None:
     """Lets this process live `offset` away from the present. For the demo's history only."""
     global _offset

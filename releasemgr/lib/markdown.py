@@ -1,6 +1,7 @@
 """Markdown that others wrote, as HTML that is safe to show."""
 
 import re
+from functools import lru_cache
 
 import nh3
 from django.utils.safestring import SafeString, mark_safe
@@ -16,6 +17,7 @@ TOP_HEADING = 3  # a card's own heading is an h2
 HEADING = re.compile(r"<h([1-6])>")
 
 
+@lru_cache(maxsize=128)
 def rendered(text: str) -> SafeString:
     """No script, style, image, form or attribute survives but a link's address.
 

@@ -22,7 +22,7 @@ class SelectColumn(django_tables2.Column):  # type: ignore[misc] # the library i
     """A box for each row. The form around it (class `selectable`) sends the chosen values."""
 
     def __init__(self, **extra: Any) -> None:
-        attrs = {"th": {"class": "w-min hide-sm"}, "td": {"class": "hide-sm"}}
+        attrs = {"th": {"class": "w-min"}, "td": {"class": "box"}}
         super().__init__(orderable=False, exclude_from_export=True, attrs=attrs, **extra)
 
     @property

@@ -1,7 +1,9 @@
 """Times, durations and sizes in words, as every page, command and message writes them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
 
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -18,6 +20,25 @@ def day_of(moment: datetime, now: datetime) -> str:
 def moment_of(moment: datetime, now: datetime) -> str:
     """“23 Nov 14:05” in UTC, with the year when it is not this one."""
     return f"{day_of(moment, now)} {moment.astimezone(UTC):%H:%M}"
+
+
+def local_of(moment: datetime, zone: tzinfo, now: datetime) -> str:
+    """“Mon 30 Nov 18:00” on the clock of a zone, with the year when it is not this one. The zone stands beside it."""
+    local = moment.astimezone(zone)
+    shape = "D j M H:i" if local.year == now.astimezone(zone).year else "D j M Y H:i"
+    return date_format(local.replace(tzinfo=None), shape, use_l10n=False)
+
+
+def moment_in(moment: datetime, now: datetime, zone: str = "") -> str:
+    """“Tue 24 Nov 01:00 in Dublin”: by the clock on the wall of a zone, or of the installation's."""
+    zone = zone or timezone.get_default_timezone_name()
+    values = {"moment": local_of(moment, ZoneInfo(zone), now), "place": place_of(zone)}
+    return (_("%(moment)s UTC") if zone == "UTC" else _("%(moment)s in %(place)s")) % values
+
+
+def place_of(zone: str) -> str:
+    """“Dublin” for Europe/Dublin."""
+    return zone.rpartition("/")[2].replace("_", " ")
 
 
 def took(duration: timedelta) -> str:

@@ -1,56 +1,40 @@
 """A build: its way so far, what stands before its next channel, where it runs, how its upgrades went."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.db.models import Q
+from django.db.models import F, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 
-from builds import sentences
-from builds.choices import Smoke
-from builds.maturity import CHANNELS, Gate, Judgement, Maturity
-from builds.models import Build, Promotion
-from builds.services import judge_promotion
+from builds.choices import SeverityChoice, Smoke
+from builds.maturity import CHANNELS, BuildFacts, Judgement, Maturity, judge
+from builds.models import Acknowledgement, Build, GateOverride, Problem, Promotion
+from builds.services import channel_policies, gather_builds
 from instances.models import Instance
 from releasemgr.lib import clock, words
 from releasemgr.lib.choices import Colour
 from releasemgr.lib.components import Part
 from releasemgr.lib.markdown import rendered
 from releasemgr.lib.permission import needs
-from releasemgr.pages.channels import Clock, clock_of, soak_clock
+from releasemgr.pages.channels import soak_clock
 from releasemgr.pages.found import build_or_404
+from releasemgr.pages.gate_lines import gate_lines
 from releasemgr.roles import roles_with
 from upgrades.choices import Outcome
-from upgrades.models import Upgrade
+from upgrades.halting import HaltCode
+from upgrades.models import RunHalt, Upgrade
+from upgrades.sentences import halt_sentence
 from upgrades.services.exposure import exposure_of
 
 PER_PAGE = 50
 SITES_SHOWN = 20
-
-
-@dataclass(frozen=True)
-class GateLine:
-    """One gate in words. `clock` is None where no soak clock runs."""
-
-    gate: Gate
-    title: str
-    detail: str
-    clock: Clock | None
-
-
-def gate_lines(judgement: Judgement, now: datetime) -> list[GateLine]:
-    """What does not pass comes first."""
-    gates = sorted(judgement.gates, key=lambda gate: gate.passed)
-    return [
-        GateLine(gate, sentences.gate_title(gate), sentences.gate_detail(gate, judgement), clock_of(gate, now))
-        for gate in gates
-    ]
 
 
 @dataclass(frozen=True)
@@ -112,8 +96,9 @@ def build_detail(request: HttpRequest, version: str) -> HttpResponse:
     build = build_or_404(version)
     if build.version != version:
         return redirect(build)
-    now = clock.now()
-    judgement = next_judgement(build, now)
+    now, builds = clock.now(), gather_builds()
+    facts = builds[build.pk]
+    judgement = next_judgement(facts, builds, now)
     promotions = list(build.promotions.select_related("by"))
     context = {
         "build": build,
@@ -121,17 +106,58 @@ def build_detail(request: HttpRequest, version: str) -> HttpResponse:
         "promotions": promotions,
         "judgement": judgement,
         "gates": gate_lines(judgement, now) if judgement else [],
+        "facts": facts,
+        "sent_back": next((one for one in promotions if one.is_demotion), None) if facts.sent_back else None,
         "later": [channel.channel for channel in CHANNELS if judgement and channel > judgement.to],
         "earlier": Maturity(build.stage - 1).name.lower() if build.stage else "",
         "changelog": rendered(build.changelog),
         "who_may": roles_with("builds.promote_build")[0],
+        "overrides": GateOverride.objects.of(build),
+        "halts": _halts(build),
+        "installable": facts.eligible,
     }
-    return render(request, "builds/build_detail.html", context | _sites(build) | _upgrades(request, build, now))
+    context |= _problems(build) | _sites(build) | _upgrades(request, build, now)
+    return render(request, "builds/build_detail.html", context)
 
 
-def next_judgement(build: Build, now: datetime) -> Judgement | None:
-    """Of its step to the next channel. Five queries; None for a stable build."""
-    return judge_promotion(build, Maturity(build.stage + 1), now=now) if build.stage < Maturity.STABLE else None
+def next_judgement(build: BuildFacts, builds: Mapping[int, BuildFacts], now: datetime) -> Judgement | None:
+    """Of its step to the next channel. One query; None for a stable build."""
+    if build.maturity is Maturity.STABLE:
+        return None
+    return judge(build, Maturity(build.maturity + 1), channel_policies(), now, builds.values())
+
+
+@dataclass(frozen=True)
+class KnownProblem:
+    """A problem of this build. `accepted` is None where nobody accepted it for this build, as bad as it is now."""
+
+    problem: Problem
+    accepted: Acknowledgement | None
+
+
+def _problems(build: Build) -> dict[str, Any]:
+    """Those that it has, blockers first, and those that were dismissed as not real while it was there (R7)."""
+    accepted = {one.problem_id: one for one in build.acknowledgements.select_related("by")}
+    known = [
+        KnownProblem(problem, _holding(accepted.get(problem.pk), problem))
+        for problem in Problem.objects.affecting(build).for_list().order_by("severity", "-pk")
+    ]
+    dismissed = Problem.objects.dismissed().for_list().filter(dismissed_at__gte=build.registered_at)
+    return {
+        "problems": known,
+        "blockers": sum(one.problem.severity == SeverityChoice.BLOCKER and not one.accepted for one in known),
+        "dismissed": [problem for problem in dismissed if problem.covers(build.version_key)],
+    }
+
+
+def _holding(accepted: Acknowledgement | None, problem: Problem) -> Acknowledgement | None:
+    return accepted if accepted and accepted.covers(problem.severity) else None
+
+
+def _halts(build: Build) -> list[tuple[RunHalt, str]]:
+    """The runs that its failures halted, with why (P5). Those that nobody decided about come first."""
+    halts = build.halts.select_related("run", "released_by").order_by(F("released_at").desc(nulls_first=True))
+    return [(halt, halt_sentence(HaltCode(halt.code), halt.values)) for halt in halts]
 
 
 def _sites(build: Build) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Builds and channels: five lanes, then every build."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -16,16 +16,20 @@ from django.views.decorators.http import require_safe
 from django_tables2 import Column, RequestConfig
 
 from builds.choices import Smoke
-from builds.maturity import Maturity
+from builds.maturity import BuildFacts, ChannelPolicy, Maturity
 from builds.models import Build
 from builds.querysets import BuildQuerySet
 from builds.services import channel_policies, gather_builds
+from builds.services.promotions import ELIGIBLE
 from releasemgr.lib import clock, words
 from releasemgr.lib.choices import Colour
+from releasemgr.lib.history.models import Change
+from releasemgr.lib.history.services import type_of
 from releasemgr.lib.permission import needs
 from releasemgr.lib.tables import Table
 from releasemgr.pages.channels import Lane, Word, channel_builds, lanes
 from releasemgr.pages.fleet import Fleet, fleet_now
+from releasemgr.pages.problem_marks import ProblemMark, marks_of, problem_marks
 from releasemgr.templatetags import ui
 from upgrades.services.exposure import Exposure, exposures
 
@@ -36,11 +40,17 @@ FALLEN_SHOWN_FOR = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Board:
-    """A lane with what else it shows. `fallen` is the last build of that channel that was taken out lately."""
+    """A lane with what else it shows. `fallen` is the last build of that channel that was taken out lately.
+
+    `automatic`: the night promotes into this channel. `eligible_since` is None while a gate of the next one fails.
+    """
 
     lane: Lane
     exposure: Exposure
     fallen: Build | None
+    problems: tuple[ProblemMark, ...]
+    automatic: bool
+    eligible_since: datetime | None
 
 
 class BuildTable(Table):
@@ -51,6 +61,7 @@ class BuildTable(Table):
     maturity = Column(gettext_lazy("Channel"))
     smoke = Column(gettext_lazy("Smoke tests"), orderable=False, attrs={"td": {"class": "full"}})
     progress = Column(gettext_lazy("Progress"), empty_values=(), orderable=False)
+    problems = Column(gettext_lazy("Problems"), empty_values=(), orderable=False)
     live = Column(
         gettext_lazy("Live"), empty_values=(), orderable=False,
         attrs={"th": {"class": "num"}, "td": {"class": "num hide-sm"}},
@@ -64,8 +75,11 @@ class BuildTable(Table):
         gettext_lazy("Commit"), empty_values=(), orderable=False, attrs={"td": {"class": "mono muted hide-sm"}}
     )
 
-    def __init__(self, builds: BuildQuerySet, *, fleet: Fleet, current: dict[int, Lane], now: datetime) -> None:
-        self.fleet, self.current, self.now = fleet, current, now
+    def __init__(
+        self, builds: BuildQuerySet, *, fleet: Fleet, current: dict[int, Lane],
+        marks: Mapping[int, tuple[ProblemMark, ...]], now: datetime,
+    ) -> None:  # fmt: skip
+        self.fleet, self.current, self.marks, self.now = fleet, current, marks, now
         super().__init__(builds)
 
     def render_version(self, record: Build) -> SafeString:
@@ -95,6 +109,12 @@ class BuildTable(Table):
             )
         return format_html('<span class="muted">{}</span>', progress_of(record, past=lane is None, now=self.now))
 
+    def render_problems(self, record: Build) -> SafeString:
+        marks = self.marks.get(record.pk, ())
+        if not marks:
+            return format_html('<span class="muted hide-sm">{}</span>', _("none"))
+        return format_html_join(", ", '<a class="{}" href="{}">{}</a>', (_named(mark) for mark in marks))
+
     def render_live(self, record: Build) -> SafeString:
         return _count(self.fleet.use_of(record.version_key, record.version).live)
 
@@ -106,6 +126,10 @@ class BuildTable(Table):
 
     def render_commit(self, record: Build) -> str:
         return record.commit[:7]
+
+
+def _named(mark: ProblemMark) -> tuple[str, str, str]:
+    return ("bad-text strong" if mark.blocks else "muted" if mark.acknowledged else "", mark.url, mark.name)
 
 
 def _count(number: int) -> SafeString:
@@ -146,16 +170,17 @@ def _candidate_progress(build: Build) -> str:
 def build_list(request: HttpRequest) -> HttpResponse:
     now, fleet, facts = clock.now(), fleet_now(), gather_builds()
     heads = channel_builds(facts)
-    shown = lanes(heads, fleet, channel_policies(), facts, now)
+    policies = channel_policies()
+    shown = lanes(heads, fleet, policies, facts, now)
     current = {lane.build.pk: lane for lane in shown if lane.build and lane.is_own}
     show_all = request.GET.get("all") == "1"
     builds = Build.objects.for_list() if show_all else _present(heads[Maturity.ALPHA], current)
-    table = BuildTable(builds, fleet=fleet, current=current, now=now)
+    table = BuildTable(builds, fleet=fleet, current=current, marks=problem_marks(facts), now=now)
     RequestConfig(request, paginate={"per_page": PER_PAGE}).configure(table)
     context: dict[str, Any] = {"table": table, "show_all": show_all}
     if request.htmx:  # type: ignore[attr-defined] # set by its middleware
         return render(request, "builds/build_list.html#builds", context)
-    return render(request, "builds/build_list.html", context | _board(shown, now))
+    return render(request, "builds/build_list.html", context | _board(shown, facts, policies, now))
 
 
 def _present(alpha: Build | None, current: Collection[int]) -> BuildQuerySet:
@@ -164,14 +189,20 @@ def _present(alpha: Build | None, current: Collection[int]) -> BuildQuerySet:
     return Build.objects.for_list().filter(Q(pk__in=current) | newer & Q(withdrawn_at=None, quarantined_at=None))
 
 
-def _board(shown: list[Lane], now: datetime) -> dict[str, Any]:
+def _board(
+    shown: list[Lane], facts: Mapping[int, BuildFacts], policies: Mapping[Maturity, ChannelPolicy], now: datetime
+) -> dict[str, Any]:
     known = exposures([lane.build for lane in shown if lane.build], now)
     fallen = _fallen_lately(now)
+    since = eligible_since(shown)
     boards = [
         Board(
             lane=lane,
             exposure=known[lane.build.pk] if lane.build else Exposure(),
             fallen=fallen.get(lane.channel),
+            problems=marks_of(facts[lane.build.pk]) if lane.build else (),
+            automatic=policies[lane.channel].automatic,
+            eligible_since=since.get(lane.channel),
         )
         for lane in shown
     ]
@@ -182,6 +213,24 @@ def _board(shown: list[Lane], now: datetime) -> dict[str, Any]:
         "candidates": _newest_candidates(shown[0].build),
         "now": now,
     }
+
+
+def eligible_since(shown: list[Lane]) -> dict[Maturity, datetime]:
+    """By the lane's channel: when its build was first said to pass every gate of the next one, else when its soak
+    was complete. One query.
+    """
+    steps = {str(lane.build.pk): lane for lane in shown if lane.build and lane.step and lane.step.allowed}
+    since = {
+        lane.channel: max((gate.ends_at for gate in lane.step.gates if gate.ends_at), default=lane.step.build.since)
+        for lane in steps.values()
+        if lane.step
+    }
+    said = Change.objects.filter(kind=ELIGIBLE, subject_type=type_of(Build()), subject_id__in=steps).order_by("-pk")
+    for change in said:
+        lane = steps[change.subject_id]
+        if lane.step and change.at >= lane.step.build.since and change.after.get("channel") == lane.next_name:
+            since[lane.channel] = change.at
+    return since
 
 
 def _newest_candidates(alpha: Build | None) -> list[Build]:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 
 from django.utils.translation import gettext as _
 
-from upgrades.plan import Decision
+from releasemgr.lib.words import place_of
+from upgrades.plan import Code, Decision
 from upgrades.sentences import LOOKS, Look, decision_sentence
 from upgrades.services.planning import Effect, MovePreview
 
@@ -46,8 +48,32 @@ class Row:
         return _("Was to get %(version)s tonight") % {"version": self.before}
 
     @property
+    def turn(self) -> str:
+        """When its turn may come, on the clock of its window where it has one: “01:00 Dublin”. Empty for a stay."""
+        after = self.effect.after
+        if after.opens_at is None:
+            return ""
+        zone = after.site.windows[0].zone if after.site.windows else UTC
+        name = place_of(after.site.windows[0].zone.key) if after.site.windows else "UTC"
+        return f"{after.opens_at.astimezone(zone):%H:%M} {name}"
+
+    @property
+    def wave(self) -> int | None:
+        return self.effect.after.wave
+
+    @property
     def look(self) -> Look:
         return LOOKS[self.effect.after.code]
+
+    @property
+    def look_before(self) -> Look:
+        return LOOKS[self.effect.before.code]
+
+    @property
+    def short(self) -> str:
+        """Until when and why it is left alone, else a word or two."""
+        after = self.effect.after
+        return decision_sentence(after) if after.code in (Code.ON_HOLD, Code.FROZEN) else str(self.look.label)
 
     @property
     def why(self) -> str:

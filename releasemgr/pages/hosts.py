@@ -25,6 +25,8 @@ from releasemgr.lib.components import ViewLink
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs, person
 from releasemgr.lib.tables import Table
+from releasemgr.pages.activity import activity_of
+from releasemgr.pages.host_form import ADD, EDIT
 from releasemgr.pages.site_table import SiteTable
 from releasemgr.pages.tonight_plan import plan_of_tonight
 from releasemgr.roles import roles_with
@@ -122,6 +124,7 @@ def hosts(request: HttpRequest) -> HttpResponse:
     context = {
         "table": table,
         "total": table.page.paginator.count,
+        "may_add": request.user.has_perm(ADD),
         "number": ngettext("%d host", "%d hosts", len(found)) % len(found),
         "views": [
             ViewLink(_("All"), here, len(found), not only_attention),
@@ -143,7 +146,7 @@ def _load(name: str) -> Host:
 
 def _page(request: HttpRequest, shown: Host, *, refused: str = "", status: int = 200) -> HttpResponse:
     sites = Instance.objects.for_list().with_current_build().filter(host=shown)
-    table = SiteTable(sites, plan_of_tonight(clock.now()).decisions, exclude=("site", "host"))
+    table = SiteTable(sites, plan_of_tonight(clock.now()).decisions, exclude=("site", "host", "window"))
     table.region = ""
     RequestConfig(request, paginate={"per_page": PER_PAGE}).configure(table)
     context = {
@@ -153,6 +156,8 @@ def _page(request: HttpRequest, shown: Host, *, refused: str = "", status: int =
         "pinned": _fingerprint(shown.host_key),
         "offered": _fingerprint(shown.offered_key),
         "key_file": _key_file(shown.offered_key),
+        "lines": activity_of(shown),
+        "may_edit": request.user.has_perm(EDIT),
         "may_approve": request.user.has_perm(APPROVE),
         "who_may_approve": roles_with(APPROVE)[0],
         "refused": refused,

@@ -1,5 +1,6 @@
 """Promotion and demotion: the page is the confirmation."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,18 +13,21 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
-from builds.exceptions import BuildError
-from builds.forms import MoveForm
-from builds.maturity import Judgement, Maturity
+from builds.exceptions import BuildError, PromotionRefused
+from builds.forms import MoveForm, OverrideForm
+from builds.maturity import Judgement, Maturity, Override
 from builds.models import Build
 from builds.services import judge_promotion
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
+from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
 from releasemgr.lib.markdown import rendered
 from releasemgr.lib.permission import check, needs, person
-from releasemgr.pages.build import gate_lines
 from releasemgr.pages.effects import gone_from, rows_of, shown_rows
 from releasemgr.pages.found import build_or_404, maturity_or_404
+from releasemgr.pages.gate_lines import gate_lines
+from releasemgr.pages.meanwhile import meanwhile_words
+from releasemgr.pages.problems import ACKNOWLEDGE
 from releasemgr.roles import roles_with
 from upgrades.exceptions import PlanChanged
 from upgrades.night import Night
@@ -31,7 +35,7 @@ from upgrades.services.exposure import exposure_of
 from upgrades.services.planning import MovePreview, next_night, preview_move
 from upgrades.services.promotions import promote_as_shown
 
-PERMISSION = "builds.promote_build"
+PERMISSION, OVERRIDE = "builds.promote_build", "builds.override_gate"
 REFUSED, INVALID = 409, 422
 
 
@@ -67,22 +71,30 @@ def promote(request: HttpRequest, version: str, channel: str) -> HttpResponse:
     if request.method != "POST":
         return _page(request, move)
     check(request, PERMISSION)
-    form = MoveForm(request.POST, demotes=move.demotes)
-    return _promote(request, move, form) if form.is_valid() else _page(request, move, form=form, status=INVALID)
+    if "keys" in request.POST:
+        check(request, OVERRIDE)
+        return _promote(request, move, OverrideForm(request.POST, build=move.build))
+    return _promote(request, move, MoveForm(request.POST, demotes=move.demotes))
 
 
-def _promote(request: HttpRequest, move: Move, form: MoveForm) -> HttpResponse:
-    actor = Actor(Origin.PAGE, person(request))
+def _promote(request: HttpRequest, move: Move, form: MoveForm | OverrideForm) -> HttpResponse:
+    """Does what the page showed or nothing; then the page comes again, with what differs marked."""
+    if not form.is_valid():
+        return _page(request, move, form=form, status=INVALID)
     said = form.cleaned_data
+    override = Override(form.gates(), said["reason"]) if isinstance(form, OverrideForm) else None
     try:
         promotion, preview = promote_as_shown(
-            move.build, move.to, seen=said["seen"], actor=actor, now=move.now, reason=said["reason"]
-        )
-    except PlanChanged:
-        return _page(request, move, form=form, shown=said["shown"], status=REFUSED)
+            move.build, move.to, seen=said["seen"], actor=Actor(Origin.PAGE, person(request)), now=move.now,
+            reason=said["reason"], override=override, last_change=said["last_change"],
+        )  # fmt: skip
+    except (PlanChanged, PromotionRefused) as refused:
+        return _page(request, move, form=form, shown=said["shown"], refusal=str(refused), status=REFUSED)
+    except ChangedMeanwhile as refused:
+        words = meanwhile_words(refused, move.now)
+        return _page(request, move, form=form, shown=said["shown"], refusal=words, status=REFUSED)
     except BuildError as error:
-        messages.error(request, str(error))
-        return _page(request, move, form=form, status=REFUSED)
+        return _page(request, move, form=form, refusal=str(error), status=REFUSED)
     messages.success(request, _done(move, preview) if promotion else _is_there_already(move))
     return redirect(move.build)
 
@@ -106,11 +118,13 @@ def _done(move: Move, preview: MovePreview) -> str:
 
 
 def _page(
-    request: HttpRequest, move: Move, *, form: MoveForm | None = None, shown: Mapping[str, str] | None = None,
-    status: int = 200,
+    request: HttpRequest, move: Move, *, form: MoveForm | OverrideForm | None = None,
+    shown: Mapping[str, str] | None = None, refusal: str = "", status: int = 200,
 ) -> HttpResponse:  # fmt: skip
     """With `shown`, what a person saw before, the rows that differ are marked."""
     night = next_night(move.now)
+    judgement = judge_promotion(move.build, move.to, now=move.now) if not move.demotes else None
+    blocked = judgement is not None and not judgement.allowed
     preview = preview_move(move.build, move.to, night, now=move.now)
     context = {
         "move": move,
@@ -121,33 +135,44 @@ def _page(
         "upgrading": rows_of(preview.upgrading, shown),
         "staying": rows_of(preview.waiting, shown),
         "gone": gone_from(preview, shown),
-        "plan_changed": shown is not None,
+        "refusal": refusal,
         "sub": _sub(move, preview, night),
         "verb": _verb(move, preview),
-        "form": _form_for(preview, move, form),
         "who_may": roles_with(PERMISSION)[0],
         "may": request.user.has_perm(PERMISSION),
         "exposure": exposure_of(move.build, move.now),
         "changelog": rendered(move.build.changelog),
         "other_channels": [stage.name.lower() for stage in Maturity if move.demotes and stage < move.build.stage],
     }
-    judgement = judge_promotion(move.build, move.to, now=move.now) if not move.demotes else None
-    blocked = judgement is not None and not judgement.allowed
-    context |= _gates(judgement, move.now)
-    page = "builds/promotion_blocked.html" if blocked else "builds/promotion.html"
-    return render(request, page, context, status=status)
+    if judgement:
+        context |= _gates(request, judgement, move, form)
+    if judgement and blocked:
+        context |= _override(request, judgement, move, preview, form)
+        return render(request, "builds/promotion_blocked.html", context, status=status)
+    context["form"] = _form_for(preview, move, form)
+    return render(request, "builds/promotion.html", context, status=status)
 
 
-def _gates(judgement: Judgement | None, now: datetime) -> dict[str, Any]:
-    if judgement is None:
-        return {}
-    passed = sum(gate.passed for gate in judgement.gates)
-    return {"judgement": judgement, "gates": gate_lines(judgement, now), "passed": passed}
+def _gates(
+    request: HttpRequest, judgement: Judgement, move: Move, sent: MoveForm | OverrideForm | None
+) -> dict[str, Any]:
+    seen = sent.gates() if isinstance(sent, OverrideForm) else None
+    lines = gate_lines(judgement, move.now, seen=seen, acknowledges=request.user.has_perm(ACKNOWLEDGE))
+    return {"judgement": judgement, "gates": lines, "passed": sum(gate.passed for gate in judgement.gates)}
 
 
-def _form_for(preview: MovePreview, move: Move, sent: MoveForm | None) -> MoveForm:
+def _shown_now(preview: MovePreview, move: Move) -> dict[str, Any]:
+    """What a form carries, so that it acts on what its reader saw (P1, T7)."""
+    return {
+        "seen": preview.fingerprint,
+        "shown": shown_rows(preview),
+        "last_change": last_seen(move.build),
+    }
+
+
+def _form_for(preview: MovePreview, move: Move, sent: MoveForm | OverrideForm | None) -> MoveForm:
     """The form for what is shown now, with what was written into the one that came."""
-    initial: dict[str, Any] = {"seen": preview.fingerprint, "shown": shown_rows(preview)}
+    initial = _shown_now(preview, move)
     if sent is not None:
         initial["reason"] = sent.data.get("reason", "")
     form = MoveForm(initial=initial, demotes=move.demotes)
@@ -156,6 +181,36 @@ def _form_for(preview: MovePreview, move: Move, sent: MoveForm | None) -> MoveFo
         form.fields["reason"].widget.attrs |= {"aria-invalid": "true", "aria-describedby": "reason-error"}
     form.fields["reason"].widget.attrs["class"] = "form-control"
     return form
+
+
+def _override(
+    request: HttpRequest, judgement: Judgement, move: Move, preview: MovePreview, sent: MoveForm | OverrideForm | None
+) -> dict[str, Any]:
+    """The folded section that promotes through what fails now (R8). The version is typed anew for what is new."""
+    values = {"channel": move.name, "n": len(judgement.failing)}
+    verb = ngettext(
+        "Override %(n)d gate and promote to %(channel)s",
+        "Override %(n)d gates and promote to %(channel)s",
+        len(judgement.failing),
+    )
+    shown = _shown_now(preview, move) | {"keys": " ".join(sorted(judgement.keys))}
+    form = OverrideForm(initial=shown, build=move.build)
+    if isinstance(sent, OverrideForm):
+        form.initial["reason"] = sent.data.get("reason", "")
+        if sent.errors:
+            data = {**dict(sent.data.items()), **shown, "shown": json.dumps(shown["shown"])}
+            form = OverrideForm(data, build=move.build)
+    return {
+        "override_form": form,
+        "override_verb": verb % values,
+        "earliest": max((gate.ends_at for gate in judgement.failing if gate.ends_at), default=None),
+        "may_override": request.user.has_perm(OVERRIDE),
+        "who_may_override": roles_with(OVERRIDE)[0],
+        "override_open": isinstance(sent, OverrideForm),
+        "never": [
+            line.title for line in gate_lines(judgement, move.now) if not (line.gate.passed or line.gate.overridable)
+        ],
+    }
 
 
 def _sub(move: Move, preview: MovePreview, night: Night) -> str:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_safe
 
-from builds.models import Build
+from builds.models import Build, Problem
 from instances.models import Customer, Instance
 from releasemgr.context import SECTIONS
 from releasemgr.lib import clock, words
@@ -61,6 +61,7 @@ def _groups(text: str, now: datetime) -> Iterator[Group]:
     yield _sites(text, now)
     yield Group(gettext_lazy("Customers"), list(_customers(text)))
     yield Group(gettext_lazy("Builds"), list(_builds(text)))
+    yield Group(gettext_lazy("Problems"), list(_problems(text)))
     yield Group(gettext_lazy("Runs and upgrades"), list(_numbered(text, now)))
     yield Group(gettext_lazy("Pages"), list(_pages(text)))
 
@@ -108,6 +109,16 @@ def _builds(text: str) -> Iterator[Hit]:
     for build in Build.objects.newest_first().filter(version__icontains=text)[:AT_MOST]:
         state = _("withdrawn") if build.is_withdrawn else build.stage.name.lower()
         yield Hit(build.version, state, build.get_absolute_url(), "package", exact=build.version == text)
+
+
+def _problems(text: str) -> Iterator[Hit]:
+    """By title, or by name: P-118."""
+    number = text.upper().removeprefix("P-")
+    named = number.isdecimal() and len(number) <= LONGEST_NUMBER and text.upper() != number
+    found = Problem.objects.filter(pk=number) if named else Problem.objects.filter(title__icontains=text)
+    for problem in found.order_by("-pk")[:AT_MOST]:
+        answer = f"{problem.title}, {str(problem.state.label).lower()}"
+        yield Hit(problem.name, answer, problem.get_absolute_url(), "bug", exact=named)
 
 
 def _numbered(text: str, now: datetime) -> Iterator[Hit]:

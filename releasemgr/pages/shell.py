@@ -8,7 +8,7 @@ from django.core.cache import cache
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from builds.models import Promotion
+from builds.models import Problem, Promotion
 from instances.models import Host, TargetChange
 from upgrades.models import Run, Upgrade
 from upgrades.plan import Decision
@@ -87,7 +87,15 @@ def _path_of(begun: list[tuple[int, int]], runs: set[int]) -> str:
 
 
 def _badges(decisions: list[Decision]) -> dict[str, Badge | None]:
-    return {"s": Badge(str(len(decisions))), "r": _runs_badge(decisions), "h": _hosts_badge()}
+    return {
+        "s": Badge(str(len(decisions))), "r": _runs_badge(decisions), "h": _hosts_badge(), "p": _problems_badge(),
+    }  # fmt: skip
+
+
+def _problems_badge() -> Badge | None:
+    """How many are open."""
+    number = Problem.objects.open().count()
+    return Badge(str(number), of=_("open")) if number else None
 
 
 def _runs_badge(decisions: list[Decision]) -> Badge | None:

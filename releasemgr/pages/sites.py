@@ -1,30 +1,34 @@
-"""Sites: saved views, filters, the table, the export; and a customer's sites."""
+"""Sites: views, filters, the table, the export; and a customer's sites."""
 
-import csv
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from django.core.paginator import Page
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
-from django.urls import reverse
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
 from django_tables2 import RequestConfig
 
-from instances.models import Customer, Instance
+from instances.models import Instance
 from instances.querysets import InstanceQuerySet
 from instances.sentences import target_words
+from instances.window_text import format_windows
 from releasemgr.lib import clock
 from releasemgr.lib.components import ViewLink
+from releasemgr.lib.exports import csv_lines
 from releasemgr.lib.htmx import wants_fragment
-from releasemgr.lib.permission import needs
+from releasemgr.lib.permission import needs, person
+from releasemgr.pages.bulk_acts import buttons_for
+from releasemgr.pages.selection import filter_refused
 from releasemgr.pages.site_filter import SiteFilter
-from releasemgr.pages.site_table import SiteTable
-from releasemgr.pages.tonight_plan import SAVED_VIEWS, TonightPlan, plan_of_tonight
+from releasemgr.pages.site_table import Marks, SiteTable, marks_of
+from releasemgr.pages.site_views import ALL, first_address, view_links, views_of
+from releasemgr.pages.tonight_plan import TonightPlan, plan_of_tonight
 from releasemgr.roles import roles_with
 from upgrades.sentences import decision_sentence
 
@@ -35,116 +39,95 @@ START = "upgrades.start_upgrade"
 @needs("instances.view_instance")
 @require_safe
 def sites(request: HttpRequest) -> HttpResponse:
-    tonight = plan_of_tonight(clock.now())
-    chosen = SiteFilter(request.GET, _rows(), tonight)
-    table = _table(request, chosen.chosen, tonight)
-    context = _table_context(request, table, chosen) | {"views": _views(chosen, tonight), "filter": chosen}
-    if not wants_fragment(request):
-        return render(request, "instances/site_list.html", context)
-    return push_url(render(request, "instances/site_list.html#sites", context), _address(request))
+    """Without any parameter the view that the person starts with."""
+    if not request.GET and (first := first_address(person(request))):
+        return redirect(first)
+    now = clock.now()
+    tonight = plan_of_tonight(now)
+    chosen = SiteFilter(request.GET, _rows(), tonight.candidates(now))
+    context = _table_context(request, _table(request, chosen.chosen, tonight, now), chosen)
+    if wants_fragment(request):
+        return push_url(render(request, "instances/site_list.html#sites", context), _address(request, chosen))
+    return render(request, "instances/site_list.html", context | _bar_context(request, chosen))
 
 
-def _address(request: HttpRequest) -> str:
+def _address(request: HttpRequest, chosen: SiteFilter) -> str:
     """This list, without the filters that are empty: an address to hand on."""
-    given = [(name, value) for name, value in request.GET.items() if value]
-    return f"{request.path}?{urlencode(given)}" if given else request.path
+    beside = urlencode([(name, request.GET[name]) for name in ("sort", "page") if request.GET.get(name)])
+    return "?".join((request.path, "&".join(filter(None, (chosen.query or ALL, beside)))))
 
 
 def _rows() -> InstanceQuerySet:
     return Instance.objects.for_list().with_current_build()
 
 
-def _table(request: HttpRequest, rows: InstanceQuerySet, tonight: TonightPlan) -> SiteTable:
-    exclude = () if request.user.has_perm(START) else ("site",)
+def _table(request: HttpRequest, rows: InstanceQuerySet, tonight: TonightPlan, now: datetime) -> SiteTable:
+    exclude = () if buttons_for(request) else ("site",)
     table = SiteTable(rows, tonight.decisions, exclude=exclude)
     RequestConfig(request, paginate={"per_page": PER_PAGE}).configure(table)
-    return table
+    return table.marked(marks_of([row.record for row in table.page.object_list], now))
 
 
 def _table_context(request: HttpRequest, table: SiteTable, chosen: SiteFilter) -> dict[str, Any]:
     page: Page[Instance] = table.page
-    given = chosen.given()
     return {
         "table": table,
         "total": page.paginator.count,
         "more": page.has_other_pages(),
-        "given": given,
-        "filtered": bool(given),
-        "query": urlencode(given),
+        "given": chosen.given,
+        "parts": chosen.parts(),
+        "faults": chosen.faults,
+        "filtered": bool(chosen.given or chosen.faults),
+        "query": chosen.query,
         "summary": _summary(chosen),
+        "buttons": buttons_for(request),
         "may_start": request.user.has_perm(START),
         "who_may_start": roles_with(START)[0],
     }
 
 
+def _bar_context(request: HttpRequest, chosen: SiteFilter) -> dict[str, Any]:
+    saved = views_of(person(request))
+    links: list[ViewLink] = view_links(saved, chosen.fleet, "" if chosen.faults else chosen.query)
+    return {"views": links, "filter": chosen, "has_saved": bool(saved)}
+
+
 def _summary(chosen: SiteFilter) -> str:
-    found = chosen.chosen.order_by()
-    number, customers = found.count(), found.values("customer").distinct().count()
+    number, customers = len(chosen.found), len({one.customer for one in chosen.found})
     return "{}, {}".format(
         ngettext("%d site", "%d sites", number) % number,
         ngettext("%d customer", "%d customers", customers) % customers,
     )
 
 
-def _views(chosen: SiteFilter, tonight: TonightPlan) -> list[ViewLink]:
-    """Each is a fresh list: it forgets the other filters, and its count is of the whole fleet."""
-    here, current = reverse("sites"), chosen.data.get("view") or ""
-    return [
-        ViewLink(
-            str(view.label), f"{here}?view={view.name}" if view.name else here, len(tonight.holding(view)),
-            view.name == current,
-        )
-        for view in SAVED_VIEWS
-    ]  # fmt: skip
-
-
 @needs("instances.view_instance")
 @require_safe
 def sites_csv(request: HttpRequest) -> HttpResponse:
-    """The filtered list, whole."""
-    tonight = plan_of_tonight(clock.now())
-    chosen = SiteFilter(request.GET, _rows(), tonight)
+    """The filtered list, whole. A filter that is not understood is answered with 400 and what is wrong with it."""
+    now = clock.now()
+    tonight = plan_of_tonight(now)
+    chosen = SiteFilter(request.GET, _rows(), tonight.candidates(now))
+    if chosen.faults:
+        return filter_refused(request, chosen.faults)
+    found = list(chosen.chosen)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="sites.csv"'
-    csv.writer(response).writerows(_csv_rows(chosen.chosen, tonight))
+    response.writelines(csv_lines(_csv_rows(found, tonight, marks_of(found, now))))
     return response
 
 
-def _csv_rows(found: InstanceQuerySet, tonight: TonightPlan) -> Iterator[list[str]]:
+def _csv_rows(found: list[Instance], tonight: TonightPlan, marks: Marks) -> Iterator[list[str]]:
     yield [
         _("Site"), _("Kind"), _("Customer"), _("URL"), _("Host"), _("Target"), _("Target version"),
-        _("Current version"), _("Reported at"), _("Tonight"),
+        _("Current version"), _("Reported at"), _("Tonight"), _("Tags"), _("Windows"), _("On hold until"),
     ]  # fmt: skip
     for site in found:
         decision = tonight.decisions[site.pk]
+        hold = marks.holds.get(site.pk)
         yield [
-            _cell(value)
-            for value in (
-                site.slug, site.get_kind_display(), site.customer.name, site.url, site.host.name,
-                target_words(site.target), decision.to.version if decision.to else "", site.reported_version,
-                site.reported_at.isoformat() if site.reported_at else "", decision_sentence(decision),
-            )
+            site.slug, site.get_kind_display(), site.customer.name, site.url, site.host.name,
+            target_words(site.target), decision.to.version if decision.to else "", site.reported_version,
+            site.reported_at.isoformat() if site.reported_at else "", decision_sentence(decision),
+            " ".join(marks.tags.get(site.pk, ())), format_windows(marks.windows.get(site.pk, ())),
+            hold.ends_at.isoformat() if hold else "",
         ]  # fmt: skip
-
-
-def _cell(text: str) -> str:
-    """A spreadsheet must not take what a site reported for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
-@needs("instances.view_customer")
-@require_safe
-def customer(request: HttpRequest, slug: str) -> HttpResponse:
-    who = get_object_or_404(Customer, slug=slug)
-    tonight = plan_of_tonight(clock.now())
-    table = SiteTable(_rows().filter(customer=who), tonight.decisions, exclude=("site", "customer"))
-    table.region = ""
-    RequestConfig(request, paginate={"per_page": PER_PAGE}).configure(table)
-    number = table.page.paginator.count
-    context = {
-        "customer": who,
-        "table": table,
-        "number": ngettext("%d site", "%d sites", number) % number,
-        "may_start": request.user.has_perm(START) and number,
-    }
-    return render(request, "instances/customer_detail.html", context)

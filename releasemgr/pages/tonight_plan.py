@@ -1,16 +1,14 @@
 """The one plan of the next night, read by every page that says what tonight does."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
-
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
 
 from upgrades.night import Night
 from upgrades.plan import Decision
+from upgrades.selection import Candidate
 from upgrades.services.planning import plan_night
+from upgrades.services.selections import candidates
 
 
 @dataclass(frozen=True)
@@ -20,9 +18,9 @@ class TonightPlan:
     night: Night
     decisions: Mapping[int, Decision]
 
-    def holding(self, view: "SavedView") -> list[int]:
-        """The ids of the sites in a saved view."""
-        return [number for number, decision in self.decisions.items() if view.holds(decision)]
+    def candidates(self, now: datetime) -> list[Candidate]:
+        """Every site as a filter sees it. Up to six queries."""
+        return candidates(self.decisions.values(), self.night, now)
 
 
 def plan_of_tonight(now: datetime) -> TonightPlan:
@@ -31,23 +29,6 @@ def plan_of_tonight(now: datetime) -> TonightPlan:
     return TonightPlan(night, {decision.site.id: decision for decision in decisions})
 
 
-class SavedView(NamedTuple):
-    name: str
-    label: str | Promise
-    holds: Callable[[Decision], bool]
-
-
 def is_off_target(decision: Decision) -> bool:
     """Whether the site runs something else than its target means, whatever tonight does about it."""
     return decision.upgrades or decision.off_target
-
-
-SAVED_VIEWS = (
-    SavedView("", _("All"), lambda decision: True),
-    SavedView("live", _("Live"), lambda decision: decision.site.live),
-    SavedView("test", _("Test"), lambda decision: not decision.site.live),
-    SavedView("off-target", _("Off target"), is_off_target),
-    SavedView("tonight", _("Upgrading tonight"), lambda decision: decision.upgrades),
-    SavedView("needs-a-person", _("Needs a person"), lambda decision: decision.site.needs_a_person is not None),
-    SavedView("pinned", _("Pinned"), lambda decision: decision.site.pin is not None),
-)

@@ -1,12 +1,11 @@
 """Upgrade now: names every site of a selection with what would happen, and starts exactly that (T9)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
 from django.core.exceptions import BadRequest
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -14,54 +13,39 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from instances.models import Instance
-from instances.querysets import InstanceQuerySet
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.components import Confirm
-from releasemgr.lib.permission import needs, person
-from releasemgr.pages.site_filter import SiteFilter
-from releasemgr.pages.tonight_plan import plan_of_tonight
+from releasemgr.lib.permission import check, needs, person
+from releasemgr.pages.selection import SelectionRefused, filter_refused, selected
+from releasemgr.roles import roles_with
+from upgrades.choices import WaveChoice
 from upgrades.exceptions import PlanChanged
-from upgrades.forms import UpgradeNowForm
-from upgrades.plan import Decision, fingerprint, plan
-from upgrades.sentences import LOOKS, Look, decision_sentence
+from upgrades.forms import THROUGH, UpgradeNowForm
+from upgrades.plan import Decision, Rule, fingerprint, plan_with_waves
+from upgrades.sentences import LOOKS, Look, decision_sentence, rule_sentence
 from upgrades.services.facts import ALWAYS_WAIVED, facts_now
 from upgrades.services.runs import start_upgrades
+from upgrades.waves import Wave
+
+SET_ASIDE = "upgrades.set_aside"
 
 
 @needs("upgrades.start_upgrade")
 @require_http_methods(["GET", "HEAD", "POST"])
 def upgrade_now(request: HttpRequest) -> HttpResponse:
+    """GET names the sites, with what the address sets aside; POST starts what was shown, or shows it anew."""
     now = clock.now()
-    if request.method != "POST":
-        return _confirm_page(request, Preview(list(_selected(request, now)), now))
-    return _start(request, now)
-
-
-def _selected(request: HttpRequest, now: datetime) -> InstanceQuerySet:
-    """`?all=live|test|all`, `?site=…&site=…`, or the filters of the page Sites."""
-    fleet = Instance.objects.for_list()
-    if "all" in request.GET:
-        return _everything(fleet, request.GET["all"])
-    if "site" in request.GET and "matching" not in request.GET:
-        return _named(fleet, [slug.replace("\x00", "") for slug in request.GET.getlist("site")])
-    chosen = SiteFilter(request.GET, fleet, plan_of_tonight(now))
-    if not chosen.is_valid():
-        raise BadRequest("unknown filter")
-    return chosen.chosen if chosen.given() or "matching" in request.GET else fleet.none()
-
-
-def _everything(fleet: InstanceQuerySet, kind: str) -> InstanceQuerySet:
-    if kind not in ("all", "live", "test"):
-        raise BadRequest("unknown kind")
-    return fleet if kind == "all" else fleet.filter(kind=kind)
-
-
-def _named(fleet: InstanceQuerySet, slugs: Sequence[str]) -> InstanceQuerySet:
-    found = fleet.filter(slug__in=slugs)
-    if len(found) != len(set(slugs)):
-        raise Http404("one of these sites does not exist")
-    return found
+    if request.method == "POST":
+        return _posted(request, now)
+    waived = frozenset(rule for name, rule in THROUGH.items() if name in request.GET)
+    if waived:
+        check(request, SET_ASIDE)
+    try:
+        chosen = selected(request, now)
+    except SelectionRefused as refused:
+        return filter_refused(request, refused.faults)
+    return _confirm_page(request, Preview(chosen.sites, now, waived))
 
 
 @dataclass(frozen=True)
@@ -75,9 +59,11 @@ class Staying:
 class Preview:
     """What starting these sites now would do, by the one plan (P1)."""
 
-    def __init__(self, sites: list[Instance], now: datetime) -> None:
+    def __init__(self, sites: list[Instance], now: datetime, waived: frozenset[Rule] = frozenset()) -> None:
         self.sites = {site.pk: site for site in sites}
-        self.decisions = plan(facts_now(sites, now, waived=ALWAYS_WAIVED), now) if sites else []
+        self.waived = waived
+        facts = facts_now(sites, now, waived=ALWAYS_WAIVED | waived)
+        self.decisions, self.waves = plan_with_waves(facts, now) if sites else ([], [])
         self.going = [decision for decision in self.decisions if decision.upgrades]
         self.live = [decision for decision in self.going if decision.site.live]
 
@@ -96,9 +82,22 @@ class Preview:
             return ""
         return self.live[0].site.slug if len(self.live) == 1 else str(len(self.live))
 
-    def rows(self) -> list[tuple[Instance, Decision]]:
+    def by_wave(self) -> list["WaveRows"]:
         """The sites that go, in the run's order."""
-        return [(self.sites[decision.site.id], decision) for decision in self.going]
+        going = {decision.site.id: decision for decision in self.going}
+        return [
+            WaveRows(wave, [GoingRow(self.sites[site], going[site]) for site in wave.sites]) for wave in self.waves
+        ]  # fmt: skip
+
+    @property
+    def set_aside(self) -> list[tuple[Instance, str]]:
+        """Of each site that goes, what is set aside for it, in sentences (P8)."""
+        found = [(self.sites[decision.site.id], _set_aside(decision)) for decision in self.going]
+        return [(site, words) for site, words in found if words]
+
+    def kept_by(self, rule: Rule) -> int:
+        """How many sites stay because of this rule: what setting it aside is about."""
+        return sum(bool(one.deciding and one.deciding.rule is rule) for one in self.decisions)
 
     def staying(self) -> list[Staying]:
         """The others, by reason."""
@@ -110,14 +109,49 @@ class Preview:
         ]
 
 
-def _start(request: HttpRequest, now: datetime) -> HttpResponse:
+@dataclass(frozen=True)
+class GoingRow:
+    site: Instance
+    decision: Decision
+
+    @property
+    def over(self) -> str:
+        """The stepping stones on the way (T8)."""
+        return ", ".join(leg.version for leg in self.decision.legs[:-1])
+
+
+@dataclass(frozen=True)
+class WaveRows:
+    wave: Wave
+    rows: list[GoingRow]
+
+    @property
+    def label(self) -> str:
+        return str(WaveChoice(self.wave.kind).label)
+
+
+def _set_aside(decision: Decision) -> str:
+    """What holds, freezes and windows would have said."""
+    checks = [one for one in decision.checks if one.waived and one.rule in (Rule.PAUSE, Rule.WINDOW)]
+    return " ".join(rule_sentence(one.rule, one.waived, one.values) for one in checks)
+
+
+def _posted(request: HttpRequest, now: datetime) -> HttpResponse:
     form = UpgradeNowForm(request.POST)
     form.full_clean()
     if {"sites", "seen"} & form.errors.keys():
         raise BadRequest("no selection")
-    preview = Preview(list(Instance.objects.for_list().filter(pk__in=form.ids())), now)
+    if form.waived:
+        check(request, SET_ASIDE)
+    preview = Preview(list(Instance.objects.for_list().filter(pk__in=form.ids())), now, form.waived)
+    if "preview" in request.POST:
+        return _confirm_page(request, preview, said=form)
+    return _start(request, form, preview, now)
+
+
+def _start(request: HttpRequest, form: UpgradeNowForm, preview: "Preview", now: datetime) -> HttpResponse:
     if form.cleaned_data["seen"] != preview.fingerprint or not preview.going:
-        return _confirm_page(request, preview, changed=True)
+        return _confirm_page(request, preview, said=form, changed=True)
     form.require(preview.to_type)
     if not form.is_valid():
         return _confirm_page(request, preview, form=form)
@@ -125,27 +159,56 @@ def _start(request: HttpRequest, now: datetime) -> HttpResponse:
     try:
         run = start_upgrades(
             list(preview.sites.values()), actor=actor, now=now, reason=form.cleaned_data["reason"],
-            seen=form.cleaned_data["seen"],
+            seen=form.cleaned_data["seen"], waived=form.waived,
         )  # fmt: skip
     except PlanChanged:
-        return _confirm_page(request, Preview(list(preview.sites.values()), now), changed=True)
+        fresh = Preview(list(preview.sites.values()), now, form.waived)
+        return _confirm_page(request, fresh, said=form, changed=True)
     return redirect(run)
 
 
 def _confirm_page(
-    request: HttpRequest, preview: Preview, *, form: UpgradeNowForm | None = None, changed: bool = False
-) -> HttpResponse:
-    """A refused form answers 422; a plan that is not the one that was confirmed answers 409."""
+    request: HttpRequest, preview: Preview, *, form: UpgradeNowForm | None = None,
+    said: UpgradeNowForm | None = None, changed: bool = False,
+) -> HttpResponse:  # fmt: skip
+    """A refused form answers 422; a plan that is not the one that was confirmed answers 409.
+
+    `said` is a form that is not refused, but shown again with what was written into it.
+    """
     context = {
         "preview": preview,
         "staying": preview.staying(),
-        "form": form,
+        "form": form or said,
+        "aside": _asides(preview),
+        "may_set_aside": request.user.has_perm(SET_ASIDE),
+        "who_may_set_aside": roles_with(SET_ASIDE)[0],
         "changed": changed,
         "confirm": _confirm(preview),
         "groups": [] if preview.decisions else _groups(),
     }
     status = 409 if changed else 422 if form else 200
     return render(request, "upgrades/upgrade_now.html", context, status=status)
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Something that can be set aside. `sites` stay because of it."""
+
+    name: str
+    label: str
+    sites: int
+    chosen: bool
+
+
+def _asides(preview: Preview) -> list[Aside]:
+    labels = {
+        "through_holds": _("Also through holds and freezes"),
+        "outside_window": _("Also outside their windows"),
+    }
+    found = [
+        Aside(name, labels[name], preview.kept_by(rule), rule in preview.waived) for name, rule in THROUGH.items()
+    ]  # fmt: skip
+    return [aside for aside in found if aside.sites or aside.chosen]
 
 
 def _groups() -> list[tuple[str, str, int]]:
@@ -164,6 +227,13 @@ def _confirm(preview: Preview) -> Confirm:
     if number == 1:
         verb = _("Upgrade %(site)s now") % {"site": preview.going[0].site.slug}
     sentences = [_("It starts as soon as you confirm, at any hour.")] if number else []
+    if aside := len(preview.set_aside):
+        sentences.append(
+            ngettext(
+                "For %d site a hold, a freeze or its window is set aside.",
+                "For %d sites a hold, a freeze or their window is set aside.", aside,
+            ) % aside
+        )  # fmt: skip
     if stay:
         sentences.append(ngettext("%d site of the selection stays.", "%d sites of the selection stay.", stay) % stay)
     return Confirm(

@@ -1,5 +1,7 @@
-"""Withdrawing a build: what it does to each site, then a reason and the version typed."""
+"""Withdrawing a build: what it does to each site, then a reason and the version typed (R9)."""
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -9,50 +11,103 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from builds.exceptions import BuildError
-from builds.forms import WithdrawalForm
+from builds.forms import ReplacementForm, WithdrawalForm
 from builds.models import Build
-from builds.services import withdraw_build
 from instances.models import Instance
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
+from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
+from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs, person
-from releasemgr.pages.effects import rows_of
+from releasemgr.pages.effects import gone_from, rows_of, shown_rows
 from releasemgr.pages.found import build_or_404
+from releasemgr.pages.meanwhile import meanwhile_words
+from upgrades.exceptions import PlanChanged
 from upgrades.models import Upgrade
-from upgrades.services.planning import next_night, preview_withdrawal
+from upgrades.services.planning import MovePreview, next_night, preview_withdrawal
+from upgrades.services.promotions import withdraw_as_shown
+
+REFUSED, INVALID = 409, 422
+TEMPLATE = "builds/withdrawal.html"
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs("builds.withdraw_build")
 def withdraw(request: HttpRequest, version: str) -> HttpResponse:
+    """GET with `?replacement=` shows what it does with that build as the stepping stone in its place (T8)."""
     build = build_or_404(version)
     if build.is_withdrawn:
         messages.info(request, _("%(version)s is withdrawn already.") % {"version": build.version})
         return redirect(build)
-    form = WithdrawalForm(request.POST or None, build=build)
-    if not form.is_valid():
-        return _page(request, build, form, status=422 if form.is_bound else 200)
-    actor = Actor(Origin.PAGE, person(request))
+    if request.method != "POST":
+        return _page(request, build, None)
+    form = WithdrawalForm(request.POST, build=build)
+    if "preview" in request.POST:
+        return _page(request, build, form)
+    return _withdraw(request, build, form) if form.is_valid() else _page(request, build, form, status=INVALID)
+
+
+def _withdraw(request: HttpRequest, build: Build, form: WithdrawalForm) -> HttpResponse:
+    said, now = form.cleaned_data, clock.now()
     try:
-        withdraw_build(build, actor=actor, now=clock.now(), reason=form.cleaned_data["reason"])
-    except BuildError as error:
-        messages.error(request, str(error))
-        return _page(request, build, form, status=409)
+        withdraw_as_shown(
+            build, seen=said["seen"], actor=Actor(Origin.PAGE, person(request)), now=now, reason=said["reason"],
+            replacement=form.chosen(), last_change=said["last_change"],
+        )  # fmt: skip
+    except (PlanChanged, BuildError) as refused:
+        return _page(request, build, form, shown=said["shown"], refusal=str(refused), status=REFUSED)
+    except ChangedMeanwhile as refused:
+        words = meanwhile_words(refused, now)
+        return _page(request, build, form, shown=said["shown"], refusal=words, status=REFUSED)
     messages.success(request, _("%(version)s is withdrawn. No site is upgraded to it again.") % {"version": build})
     return redirect(build)
 
 
-def _page(request: HttpRequest, build: Build, form: WithdrawalForm, *, status: int) -> HttpResponse:
-    return render(request, "builds/withdrawal.html", {"build": build, "form": form} | _effect(build), status=status)
+def _page(
+    request: HttpRequest, build: Build, sent: WithdrawalForm | None, *, shown: Mapping[str, str] | None = None,
+    refusal: str = "", status: int = 200,
+) -> HttpResponse:  # fmt: skip
+    """With `shown`, what a person saw before, the rows that differ are marked."""
+    night = next_night(clock.now())
+    preview = preview_withdrawal(build, night, replacement=_replacement(request, build))
+    context = _effect(build, preview, shown) | {
+        "build": build,
+        "form": _form(build, preview, sent),
+        "refusal": refusal,
+        "gone": gone_from(preview, shown),
+    }
+    template = f"{TEMPLATE}#effect" if wants_fragment(request) and request.method != "POST" else TEMPLATE
+    return render(request, template, context, status=status)
 
 
-def _effect(build: Build) -> dict[str, Any]:
-    preview = preview_withdrawal(build, next_night(clock.now()))
-    falls_back = {(row.before, row.to) for row in rows_of(preview.changed)}
+def _replacement(request: HttpRequest, build: Build) -> Build | None:
+    """What the form says now, as far as it can be understood."""
+    form = ReplacementForm(request.POST if request.method == "POST" else request.GET)
+    form.is_valid()
+    chosen = form.cleaned_data.get("replacement")
+    return chosen if build.stepping_stone and chosen != build else None
+
+
+def _form(build: Build, preview: MovePreview, sent: WithdrawalForm | None) -> WithdrawalForm:
+    """The form for what is shown now, with what was written into the one that came."""
+    now = {"seen": preview.fingerprint, "shown": shown_rows(preview), "last_change": last_seen(build)}
+    if sent is None:
+        return WithdrawalForm(initial=now, build=build)
+    data = {**dict(sent.data.items()), **now, "shown": json.dumps(now["shown"])}
+    if sent.is_valid() or "preview" in data:
+        kept = {name: data.get(name, "") for name in ("reason", "replacement")}
+        return WithdrawalForm(initial=now | kept, build=build)
+    return WithdrawalForm(data, build=build)
+
+
+def _effect(build: Build, preview: MovePreview, shown: Mapping[str, str] | None) -> dict[str, Any]:
+    rows = rows_of(preview.changed, shown)
+    falls_back = {(row.before, row.to) for row in rows}
     return {
         "preview": preview,
-        "rows": rows_of(preview.changed),
+        "rows": rows,
         "falls_back": sorted(to for before, to in falls_back if before == build.version and to not in ("", before)),
         "running_it": Instance.objects.filter(reported_key=build.version_key).count(),
-        "under_way": Upgrade.objects.begun().filter(build=build).count(),
+        "pinned_to_it": Instance.objects.for_list().filter(target_build=build),
+        "under_way": list(Upgrade.objects.begun().filter(build=build).select_related("instance")),
     }

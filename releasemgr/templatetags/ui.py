@@ -4,15 +4,17 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 from django import template
 from django.forms import BoundField
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
-from lucide.templatetags.lucide import lucide
 
-from releasemgr.lib import clock, words
+from builds.versions import key_of
+from releasemgr.lib import clock, icons, words
 from releasemgr.lib.choices import Colour
 from releasemgr.lib.components import Part
 
@@ -50,10 +52,10 @@ def icon(name: str, label: str = "", cls: str = "") -> SafeString:
 
 @lru_cache(maxsize=1024)
 def _icon(name: str, label: str, cls: str) -> SafeString:
-    meaning = {"role": "img", "aria_label": label} if label else {"aria_hidden": "true"}
+    meaning = {"role": "img", "aria-label": label} if label else {"aria-hidden": "true"}
     spin = "spin" if name == "loader-circle" else ""
     classes = " ".join(filter(None, ("icon", spin, cls)))
-    return mark_safe(lucide(name, size=None, **{"class": classes}, **meaning))  # noqa: S308 - an element tree, serialised
+    return mark_safe(icons.svg(name, {"class": classes} | meaning))  # noqa: S308 - an element tree, serialised
 
 
 @register.simple_tag
@@ -123,6 +125,20 @@ def change(old: object, new: object) -> SafeString:
 
 
 @register.simple_tag
+def changes_link(old: object, new: object) -> SafeString:
+    """Leads to the release notes from one version to another. Nothing where there is no such way."""
+    before, after = (key_of(str(version or "")) for version in (old, new))
+    if before is None or after is None or before == after:
+        return SafeString("")
+    return format_html(
+        '<a class="small" href="{}">{}<span class="visually-hidden"> {}</span></a>',
+        reverse("build-changes", query={"from": str(old), "to": str(new)}),
+        _("Changes"),
+        _("from %(old)s to %(new)s") % {"old": old, "new": new},
+    )
+
+
+@register.simple_tag
 def when(moment: datetime | None, show: str = "both", empty: str = "–") -> SafeString:
     """A moment in UTC. `show` is both, date or time; `empty` stands for None."""
     if moment is None:
@@ -134,6 +150,14 @@ def when(moment: datetime | None, show: str = "both", empty: str = "–") -> Saf
         "time": f"{moment:%H:%M}",
     }[show]
     return format_html('<time datetime="{}">{}</time>', f"{moment:%Y-%m-%dT%H:%M:%SZ}", shown)
+
+
+@register.simple_tag
+def local(moment: datetime, zone: str) -> SafeString:
+    """A moment on the clock of a zone: Mon 30 Nov 18:00. Its machine form is in UTC."""
+    utc = moment.astimezone(UTC)
+    shown = words.local_of(moment, ZoneInfo(zone), clock.now())
+    return format_html('<time datetime="{}">{}</time>', f"{utc:%Y-%m-%dT%H:%M:%SZ}", shown)
 
 
 @register.simple_tag

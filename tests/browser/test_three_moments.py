@@ -170,7 +170,10 @@ def test_every_page_fits_its_width_speaks_to_everyone_and_breaks_no_rule_of_its_
 
 def pages_of(upgrade: Upgrade) -> list[str]:
     return [
-        "/", "/sites/", "/sites/brightwater-ie-live/", "/sites/brightwater-ie-live/history/", "/builds/",
+        "/", "/sites/", "/sites/?kind=live&version=4", "/sites/?host=typo", "/views/",
+        "/sites/bulk/target/?kind=live&matching=1", "/sites/bulk/skip/?kind=test&matching=1",
+        "/sites/bulk/tags/?site=brightwater-ie-live",
+        "/sites/brightwater-ie-live/", "/sites/brightwater-ie-live/history/", "/builds/",
         "/builds/4.20.2/", "/builds/4.20.2/promote/stable/", "/builds/4.20.2/promote/alpha/",
         "/builds/4.20.2/withdraw/", "/search/?q=nothing", "/search/", "/runs/",
         f"/runs/{upgrade.run_id}/", "/runs/tonight/",

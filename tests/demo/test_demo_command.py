@@ -23,16 +23,28 @@ from tests.queue.served import free_port, wait_until
 pytestmark = [pytest.mark.demo, pytest.mark.timeout(420)]
 
 BASE = Path(__file__).parents[2]
+NOT_SUCCEEDED = {
+    "lindqvist-live": "rolled_back",
+    "banyan-test": "blocked",
+    "tamarind-test": "blocked",
+    "brightwater-ie-live": "not_started",
+    "brightwater-uk-live": "not_started",
+    "novara-it-live": "not_started",
+}
 LOOK = """
 import json
 from django.db.models import F, Q
 from upgrades.models import Run, Step, Upgrade
 from instances.models import Host, Instance
 from builds.maturity import Maturity
+from builds.models import Build, GateOverride, Problem
 from builds.services import build_named, judge_promotion
+from upgrades.services.planning import plan_night
 from releasemgr.lib import clock, queue
 
 last = Run.objects.nightly().latest("date")
+_night, tonight = plan_night(clock.now())
+pins = Instance.objects.exclude(target_build=None)
 begun = Step.objects.exclude(started_at=None)
 outside = Q(started_at__lt=F("upgrade__started_at")) | Q(ended_at__lt=F("started_at"))
 print(json.dumps({
@@ -52,6 +64,18 @@ print(json.dumps({
     "runs": dict(Instance.objects.values_list("slug", "reported_version")),
     "failing hosts": list(Host.objects.exclude(failing_since=None).values_list("name", flat=True)),
     "may become stable": judge_promotion(build_named("4.20.2"), Maturity.STABLE, now=clock.now()).allowed,
+    "halts": list(last.halts.values_list("code", "end", "builds__version", "released_at")),
+    "tonight": {one.site.slug: one.code for one in tonight},
+    "overridden": list(GateOverride.objects.values_list("promotion__build__version", "gate")),
+    "promoted by itself": list(Build.objects.filter(promotions__by=None, promotions__origin="automatic")
+                               .order_by("version_key").values_list("version", flat=True)),
+    "stepping stones": list(Build.objects.filter(stepping_stone=True).values_list("version", flat=True)),
+    "problems": list(Problem.objects.values_list("severity", "first_affected__version")),
+    "over the stone": list(Upgrade.objects.filter(instance__slug="pampa-live").order_by("leg")
+                           .values_list("build__version", "leg", "outcome")),
+    "went back": list(Upgrade.objects.filter(from_version="4.20.2", build__version="4.20.1")
+                      .values_list("instance__slug", "outcome")),
+    "pins": dict(pins.values_list("slug", "pin_ends")),
     "queued": queue.waiting(queue.UPGRADES),
 }))
 """
@@ -151,17 +175,41 @@ def fresh() -> Iterator[Made]:
 def test_the_last_night_shows_every_case(made: Made) -> None:
     assert made.found
     outcomes = made.found["outcomes"]
-    failed = {slug: outcome for slug, outcome in outcomes.items() if outcome != "succeeded"}
-    assert failed == {"lindqvist-live": "rolled_back", "banyan-test": "blocked", "tamarind-test": "blocked"}
-    assert len(outcomes) == 22
+    others = {slug: outcome for slug, outcome in outcomes.items() if outcome != "succeeded"}
+    assert others == NOT_SUCCEEDED
+    assert len(outcomes) == 20
     assert made.found["ends"]["banyan-test"] == "unreachable"
     assert "Not enough disk" in made.found["errors"]["tamarind-test"]
     assert "legacy_reports" in made.found["errors"]["lindqvist-live"]
     assert made.found["failing hosts"] == ["app-bom-01"]
     codes = made.found["codes"]
     assert codes["cascadia-training"] == "ahead"
-    assert codes["banyan-live"] == codes["ostrov-live"] == "up_to_date"
+    assert codes["halvorsen-live"] == codes["ostrov-live"] == "up_to_date"
+    assert (codes["banyan-live"], codes["kestrel-de-live"], codes["kestrel-test"]) == ("on_hold", "frozen", "frozen")
     assert len(codes) == 30
+
+
+def test_the_canary_that_failed_halted_the_night_and_its_build_waits_for_a_person(made: Made) -> None:
+    """P5: what had not begun goes tonight, for it goes to another build."""
+    assert made.found
+    assert made.found["halts"] == [["canary", "run_over", "4.20.4", None]]
+    tonight = made.found["tonight"]
+    going = {slug for slug, code in tonight.items() if code == "upgrade"}
+    assert going == {slug for slug, outcome in NOT_SUCCEEDED.items() if outcome == "not_started"}
+    assert tonight["lindqvist-live"] == tonight["banyan-test"] == tonight["tamarind-test"] == "blocked_by_problem"
+    assert tonight["kestrel-test"] == "frozen"
+
+
+def test_the_month_has_a_bit_of_everything(made: Made) -> None:
+    """R7, R8, R10, T2, T4, T8."""
+    assert made.found
+    assert made.found["overridden"] == [["4.20.2", "soak"]]
+    assert made.found["promoted by itself"] == ["4.20.1", "4.20.2", "4.20.4"]
+    assert made.found["stepping stones"] == ["4.19.6"]
+    assert sorted(made.found["problems"]) == [["blocker", "4.20.4"], ["minor", "4.20.0"]]
+    assert made.found["over the stone"] == [["4.19.6", 1, "succeeded"], ["4.20.2", 2, "succeeded"]]
+    assert made.found["went back"] == [["halvorsen-training", "succeeded"]]
+    assert made.found["pins"] == {"halvorsen-live": "caught_up", "ostrov-live": "on_date"}
 
 
 def test_the_way_back_really_ran_and_the_sites_report_where_they_are(made: Made) -> None:
@@ -174,7 +222,8 @@ def test_the_way_back_really_ran_and_the_sites_report_where_they_are(made: Made)
     ]
     runs = made.found["runs"]
     assert runs["lindqvist-live"] == runs["tamarind-test"] == runs["banyan-test"] == "4.20.2"
-    assert (runs["kestrel-test"], runs["halvorsen-test"], runs["novara-it-live"]) == ("4.21.0", "4.20.4", "4.19.6")
+    assert (runs["kestrel-test"], runs["halvorsen-test"], runs["novara-es-live"]) == ("4.20.3", "4.20.4", "4.19.6")
+    assert (runs["mapleridge-test"], runs["novara-it-live"]) == ("4.21.0", "4.19.4")
 
 
 def test_the_month_is_whole_and_nothing_lies_in_the_future(made: Made) -> None:
@@ -195,8 +244,9 @@ def test_the_table_names_every_site_once_with_its_result(made: Made) -> None:
     line = next(line for line in results if line.startswith("lindqvist-live"))
     assert line.split()[1:3] == ["4.20.2", "4.20.4"]
     assert "Rolled back" in line
-    totals = [line for line in results if line][-1]
-    assert totals.startswith("22 upgrades: 19 succeeded, 2 blocked, 1 rolled back. 8 sites were left alone:")
+    counts, halt = [line for line in results if line][-2:]
+    assert halt.startswith("The run was halted: 1 of 1 canaries failed")
+    assert counts.startswith("20 upgrades: 14 succeeded, 3 not started, 2 blocked, 1 rolled back. 10 sites were left")
 
 
 def test_a_second_run_goes_on_with_what_is_there(made: Made) -> None:

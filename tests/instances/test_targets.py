@@ -24,7 +24,7 @@ from instances.exceptions import (
 )
 from instances.models import Instance, Target, TargetChange
 from instances.pins import PinEnd, pin_is_over
-from instances.services import default_target, end_pins, last_seen_of, set_target, set_targets, undo_targets
+from instances.services import default_target, end_pins, last_seen_of, set_target, set_targets
 from releasemgr.lib.actors import COMMAND, Actor, Origin
 from releasemgr.lib.history.models import Change
 from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
@@ -332,21 +332,6 @@ def test_t7_t9_one_change_that_was_not_seen_refuses_all() -> None:
     with pytest.raises(ChangedMeanwhile):
         set_targets(sites, Target(channel="beta"), actor=COMMAND, now=NOW, seen=seen)
     assert len(set_targets(sites, Target(channel="beta"), actor=COMMAND, now=NOW, seen=last_seen_of(sites))) == 3
-
-
-def test_t9_targets_of_many_are_given_back_unless_one_was_changed_again() -> None:
-    build = make_build("4.3")
-    pinned, follower = make_instance("a", runs="4.2", target_build=build), make_instance("b", runs="4.2")
-    changes = set_targets([pinned, follower], Target(channel="beta"), actor=COMMAND, now=NOW)
-
-    set_target(follower, Target(channel="alpha"), actor=COMMAND, now=NOW + DAY)
-    with pytest.raises(TargetsRefused, match="of b cannot be undone"):
-        undo_targets(changes, actor=COMMAND, now=NOW + DAY)
-    assert stored(pinned).target == Target(channel="beta")
-
-    undo_targets(changes[:1], actor=COMMAND, now=NOW + DAY)
-    assert (stored(pinned).target, stored(pinned).pin_reason) == (Target(build=build), "Undone.")
-    assert Change.objects.filter(subject_id=pinned.pk).count() == 2
 
 
 def test_a_site_that_was_deleted_meanwhile_is_named() -> None:

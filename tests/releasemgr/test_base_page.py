@@ -78,14 +78,19 @@ def test_the_shell_shows_who_is_signed_in(account: Any) -> None:
         ("/builds/", ["Builds"]),
         ("/runs/tonight/", ["Nightly runs"]),
         ("/upgrades/8847/", ["Nightly runs"]),
+        ("/freezes/7/", ["Calendar"]),
         ("/hosts/", ["Hosts"]),
+        ("/problems/118/", ["Problems"]),
+        ("/activity/", ["Activity"]),
         ("/account/", []),
     ],
 )
 def test_the_navigation_marks_the_section_of_the_page(path: str, current: list[str]) -> None:
     entries = Shell(RequestFactory().get(path)).navigation
 
-    assert [str(entry.label) for entry in entries] == ["Overview", "Sites", "Builds", "Nightly runs", "Hosts"]
+    assert [str(entry.label) for entry in entries] == [
+        "Overview", "Sites", "Builds", "Nightly runs", "Calendar", "Hosts", "Problems", "Activity",
+    ]  # fmt: skip
     assert [str(entry.label) for entry in entries if entry.current] == current
 
 

@@ -33,12 +33,18 @@ def admin(client: Client, administrator: User) -> Client:
         ("/search/?q=%00", 200),
         (f"/search/?q={MANY_DIGITS}", 200),
         (f"/search/?q=%23{2**63}", 200),
+        ("/sites/pins/?owner=%00&q=%00", 200),
+        (f"/sites/pins/?page={MANY_DIGITS}&sort=nothing", 200),
+        ("/sites/new/?customer=%00&host=%00", 200),
+        ("/sites/site/target/?target=pin&until=%00&then=%00&ends=%00", 404),
         ("/builds/%00/", 404),
         ("/builds/4.2%2F..%2F/", 404),
         ("/builds/4.2/promote/%00/", 404),
         (f"/runs/{MANY_DIGITS}/", 404),
         (f"/upgrades/{MANY_DIGITS}/", 404),
         (f"/sites/?page={MANY_DIGITS}&sort=nothing", 200),
+        (f"/activity/?page={MANY_DIGITS}&about={MANY_DIGITS}&q={MANY_DIGITS}", 200),
+        ("/activity/?since=0000-00-00", 422),
     ],
 )
 def test_an_address_that_nothing_can_be_read_from(admin: Client, address: str, answer: int) -> None:
@@ -52,11 +58,14 @@ def test_lines_that_a_log_does_not_have_are_none(admin: Client, query: str) -> N
     assert admin.get(f"/upgrades/{upgrade.pk}/log/?{query}").status_code == (400 if "line" in query else 200)
 
 
-@pytest.mark.parametrize("address", ["/", "/sites/", "/builds/", "/runs/", "/runs/tonight/", "/search/", "/account/"])
+@pytest.mark.parametrize(
+    "address",
+    ["/", "/sites/", "/builds/", "/runs/", "/runs/tonight/", "/search/", "/account/", "/activity/", "/activity.csv"],
+)
 def test_a_page_answers_whoever_asks_only_for_its_head(admin: Client, address: str) -> None:
     answer = admin.head(address)
 
-    assert (answer.status_code, answer.content) == (200, b"")
+    assert (answer.status_code, answer.getvalue()) == (200, b"")
 
 
 @pytest.mark.parametrize("sites", [NUL, MANY_DIGITS, "9" * 19, "٣", "1,", ",".join(["1"] * 100_000)])

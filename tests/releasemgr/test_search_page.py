@@ -5,7 +5,15 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from builds.maturity import Maturity
-from tests.factories import make_build, make_customer, make_host, make_instance, make_run, make_upgrade
+from tests.factories import (
+    make_build,
+    make_customer,
+    make_host,
+    make_instance,
+    make_problem,
+    make_run,
+    make_upgrade,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -102,3 +110,12 @@ def test_the_way_to_more_sites_asks_for_the_same_text(reader: Client) -> None:
 
 def test_no_word_at_all_asks_for_one(reader: Client) -> None:
     assert "Type what you look for" in reader.get("/search/").content.decode()
+
+
+def test_a_problem_is_found_by_its_title_and_opened_by_its_number(reader: Client) -> None:
+    problem = make_problem(title="Loses mail")
+
+    assert b"Loses mail, open" in reader.get("/search/?q=loses").content
+    for named in (problem.name, problem.name.lower()):
+        assert reader.get(f"/search/?q={named}")["Location"] == f"/problems/{problem.pk}/"
+    assert reader.get("/search/?q=P-99999999999999999999").status_code == 200

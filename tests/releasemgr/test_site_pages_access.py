@@ -5,7 +5,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django_q.models import OrmQ
 
-from instances.models import Host, TargetChange
+from instances.models import Hold, Host, TargetChange
+from releasemgr.lib.history.models import Change
 from tests.factories import HOST_KEY, make_build, make_customer, make_host, make_instance
 from upgrades.models import Run
 
@@ -13,15 +14,28 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 READ = [
     "/sites/", "/sites.csv", "/sites/acme-live/", "/sites/acme-live/target/?target=beta", "/sites/acme-live/history/",
-    "/customers/acme/", "/hosts/", "/hosts/web1/",
+    "/customers/acme/", "/hosts/", "/hosts/web1/", "/sites/pins/", "/sites/pins.csv",
 ]  # fmt: skip
 WRITE = [
     ("/sites/acme-live/target/", {"target": "beta", "seen": "0"}, "Viewer", "Support"),
     ("/sites/acme-live/ask/", {}, "Viewer", "Support"),
     ("/upgrades/now/", {"sites": "1", "seen": "x"}, "Support", "Release manager"),
+    ("/sites/acme-live/hold/", {"ends_at": "2026-12-01", "reason": "Audit", "seen": "0"}, "Viewer", "Support"),
+    ("/sites/acme-live/skip/", {"seen": "0"}, "Viewer", "Support"),
+    ("/sites/acme-live/edit/", {"seen": "0"}, "Support", "Release manager"),
+    ("/sites/new/", {"seen": "0"}, "Support", "Release manager"),
+    ("/sites/acme-live/delete/", {"typed": "acme-live"}, "Release manager", "Administrator"),
+    ("/sites/acme-live/retry/1/", {"note": "More disk"}, "Support", "Release manager"),
+    ("/customers/new/", {"name": "B", "slug": "b", "seen": "0"}, "Support", "Release manager"),
+    ("/customers/acme/edit/", {"name": "B", "slug": "acme", "seen": "0"}, "Support", "Release manager"),
+    ("/customers/acme/delete/", {"typed": "acme"}, "Release manager", "Administrator"),
+    ("/hosts/new/", {"name": "web2", "seen": "0"}, "Release manager", "Administrator"),
+    ("/hosts/web1/edit/", {"name": "web2", "seen": "0"}, "Release manager", "Administrator"),
+    ("/hosts/web1/delete/", {"typed": "web1"}, "Release manager", "Administrator"),
     ("/hosts/web1/key/", {"seen": HOST_KEY}, "Release manager", "Administrator"),
     ("/hosts/web1/scan/", {}, "Release manager", "Administrator"),
 ]
+FORMS = [address for address, *_rest in WRITE if not address.endswith(("target/", "ask/", "key/", "scan/"))]
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +46,14 @@ def site() -> None:
 
 
 def nothing_happened() -> bool:
-    rows = (TargetChange.objects, Run.objects, OrmQ.objects, Host.objects.exclude(host_key=""))
+    rows = (
+        TargetChange.objects,
+        Change.objects,
+        Hold.objects,
+        Run.objects,
+        OrmQ.objects,
+        Host.objects.exclude(host_key=""),
+    )
     return not any(found.exists() for found in rows)
 
 
@@ -87,6 +108,16 @@ def test_an_action_is_refused_to_those_whose_role_lacks_it(
     assert answer.status_code == 403
     assert who in answer.content.decode()
     assert nothing_happened()
+
+
+@pytest.mark.parametrize("address", FORMS)
+def test_a_form_asks_for_sign_in_and_for_the_permission_before_it_is_shown(
+    client: Client, viewer: User, address: str
+) -> None:
+    assert client.get(address)["Location"].startswith("/sign-in/?next=")
+    client.force_login(viewer)
+    assert client.get(address).status_code == 403
+    assert client.put(address).status_code in (403, 405)
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,10 @@ from tests.together import Beside, one_after_the_other, run_together
 from upgrades.choices import EndCode, HaltEnd, Outcome, UpgradeState
 from upgrades.exceptions import RunChanged
 from upgrades.models import Policy, Run, RunHalt, Schedule, Upgrade
-from upgrades.plan import Code
+from upgrades.plan import Code, plan
 from upgrades.services import claims, halts
 from upgrades.services.facts import facts_now
 from upgrades.services.halts import end_run, halt_run, judge_runs, release_builds, resume_run
-from upgrades.services.planning import plan
 from upgrades.services.policy import switch_nights_off
 from upgrades.services.runs import open_due_night, settle, start_upgrades
 

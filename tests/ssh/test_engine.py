@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 
 from builds.maturity import Maturity
+from builds.services import withdraw_build
 from instances.models import Instance
 from releasemgr.lib import clock
 from releasemgr.lib.actors import COMMAND
@@ -124,6 +125,27 @@ def test_another_supervisor_attaches_where_one_left(instance: Instance, connect:
     upgrade.refresh_from_db()
     assert upgrade.outcome == Outcome.SUCCEEDED
     assert len((site.path / "migrated").read_text().splitlines()) == 1
+    assert read_log(upgrade, 0, 10**6) == host_log(site, upgrade)
+
+
+def test_withdrawing_a_build_stops_the_upgrade_to_it_before_its_switch_also_over_a_lost_link(
+    server: SshServer, instance: Instance, connect: Connect, site: Site
+) -> None:
+    """R9: the step that runs is waited for, then the way back is gone."""
+    upgrade = begin_upgrade(instance, connect, migrate_command=COUNT + WAIT_FOR_GO, migrate_undo_command="rm VERSION")
+    stop = site.upgrade(upgrade.pk) / "stop"
+    with supervising(connect):
+        wait_until((site.path / "migrated").exists)
+        server.drop_connections()
+        withdraw_build(upgrade.build, actor=COMMAND, now=clock.now(), reason="It loses invoices.")
+        wait_until(stop.exists)
+        assert Upgrade.objects.get().state == UpgradeState.RUNNING
+        (site.path / "releases" / "1.1" / "go").touch()
+        wait_until(lambda: Upgrade.objects.get().state == UpgradeState.ENDED, 40)
+    upgrade.refresh_from_db()
+    assert (upgrade.outcome, upgrade.end_code) == (Outcome.ROLLED_BACK, EndCode.STOPPED)
+    assert not upgrade.steps.filter(name="switch").exclude(started_at=None).exists()
+    assert (site.current(), site.releases()) == ("releases/1.0", {"0.9", "1.0"})
     assert read_log(upgrade, 0, 10**6) == host_log(site, upgrade)
 
 

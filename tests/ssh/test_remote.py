@@ -25,6 +25,7 @@ from upgrades.exceptions import (
     SignInRefused,
     SiteLocked,
     StartFailed,
+    StopFailed,
     TooLate,
     Unreachable,
     VersionUnreadable,
@@ -32,7 +33,7 @@ from upgrades.exceptions import (
 from upgrades.recipes.bundle import build_bundle
 from upgrades.recipes.journal import Journal, StepEnded
 from upgrades.recipes.recipe import load_recipe
-from upgrades.recipes.verdict import Ending, judge
+from upgrades.recipes.verdict import Detail, Ending, judge
 from upgrades.remote import Limits, fabric_connect, offered_host_key
 
 pytestmark = pytest.mark.ssh
@@ -110,6 +111,18 @@ def test_an_upgrade_stands_as_its_host_says(remote: Remote, site: Site) -> None:
     assert remote.inspect(ground).ended
     with pytest.raises(TooLate):
         start(remote, site, 3, not_after=1_000_000_000)
+
+
+def test_a_host_confirms_a_stop_and_says_why_it_cannot(remote: Remote, site: Site) -> None:
+    """R9."""
+    with pytest.raises(StopFailed, match="upgrades/1"):
+        remote.stop(Ground(str(site.path), 1))
+    site.values["BACKUP_COMMAND"] = WAIT_FOR_GO
+    ground = start(remote, site)
+    remote.stop(ground)
+    (site.path / "go").touch()
+    site.wait_for_end()
+    assert site.verdict().detail is Detail.STOPPED
 
 
 def test_what_a_host_prints_when_nothing_begins_is_told(remote: Remote, site: Site) -> None:

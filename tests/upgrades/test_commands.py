@@ -267,7 +267,9 @@ def test_upgrade_sites_waits_for_the_end(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_upgrade_sites_refuses_and_starts_nothing() -> None:
     assert refusal_of("upgrade_sites", "nobody", "acme-shop", "none") == "No site is named nobody, none."
     for arguments in ([], ["acme-shop", "--all"]):
-        assert refusal_of("upgrade_sites", *arguments) == "Name the sites, or choose --live, --test or --all."
+        assert refusal_of("upgrade_sites", *arguments) == (
+            "Name the sites, choose --live, --test or --all, or give a filter with --where."
+        )
     assert "not allowed" in refusal_of("upgrade_sites", "--all", "--test")
     Instance.objects.filter(kind=Kind.TEST).delete()
     assert refusal_of("upgrade_sites", "--test") == "No site was chosen. Choose at least one."

@@ -17,7 +17,7 @@ import pytest
 from tests.upgrades.sites import FAR_AHEAD, WAIT_FOR_GO, Site, make_artifact, read_frames, wait_until
 from upgrades.recipes.bundle import build_bundle
 from upgrades.recipes.commands import HOST_SCRIPTS, host_command, lines, value_lines
-from upgrades.recipes.journal import StepEnded, Unreadable, UpgradeBegun, VersionRead, WayBackBegun
+from upgrades.recipes.journal import StepEnded, Stopped, Unreadable, UpgradeBegun, VersionRead, WayBackBegun
 from upgrades.recipes.recipe import SHIPPED, Phase, Recipe, Step, load_recipe
 from upgrades.recipes.verdict import Detail, Ending
 
@@ -280,6 +280,140 @@ def test_the_runner_itself_reads_the_version_back(site: Site) -> None:
     verdict = site.run_upgrade(recipe=own_recipe("echo done"))
     assert (verdict.ending, verdict.detail) == (Ending.ROLLED_BACK, Detail.OTHER_VERSION)
     assert (verdict.failed_step, site.steps()) == (None, {"own-1": 0})
+
+
+def stop(site: Site, number: int = 1) -> tuple[int, bytes]:
+    answer = site.run("stop", lines(str(site.path), number))
+    return answer.returncode, answer.stdout
+
+
+def stopped_before(site: Site) -> list[str]:
+    return [event.step for event in site.events() if isinstance(event, Stopped)]
+
+
+STOP_MYSELF = ': >".releasemgr/upgrades/$UPGRADE/stop"'
+
+
+@pytest.mark.parametrize(
+    ("command", "before", "ending", "way_back"),
+    [
+        ("BACKUP_COMMAND", "migrate", Ending.FAILED_CLEAN, ["remove-release"]),
+        ("MIGRATE_COMMAND", "switch", Ending.ROLLED_BACK, ["undo-migrate", "remove-release"]),
+    ],
+)
+def test_an_upgrade_that_is_asked_to_stop_does_so_before_its_next_step_and_goes_the_way_back(
+    any_shell_site: Site, command: str, before: str, ending: Ending, way_back: list[str]
+) -> None:
+    """R9: what runs is waited for, also where the wish comes twice."""
+    site = any_shell_site
+    site.values[command] = f'cd "$SITE_PATH"; {WAIT_FOR_GO}; echo done'
+    site.launch()
+    wait_until(lambda: bool(site.begun_steps()) and site.begun_steps()[-1] == ALL_STEPS[ALL_STEPS.index(before) - 1])
+    assert stop(site) == stop(site) == (0, b"asked\n")
+    (site.path / "go").touch()
+    site.wait_for_end()
+    verdict = site.verdict()
+    assert (verdict.ending, verdict.detail, verdict.failed_step) == (ending, Detail.STOPPED, before)
+    assert verdict.version_after == "1.0"
+    assert site.begun_steps() == [*ALL_STEPS[: ALL_STEPS.index(before)], *way_back]
+    assert set(site.steps().values()) == {0}
+    assert stopped_before(site) == [before]
+    assert nothing_of_ours_is_left(site)
+
+
+def test_an_upgrade_that_is_asked_to_stop_before_anything_was_touched_just_ends(site: Site) -> None:
+    """R9."""
+    site.values["VERSION_COMMAND"] = f"{STOP_MYSELF}; echo 1.0"
+    verdict = site.run_upgrade()
+    assert (verdict.ending, verdict.detail, verdict.failed_step) == (Ending.FAILED_CLEAN, Detail.STOPPED, "check")
+    assert site.begun_steps() == []
+    assert not any(isinstance(event, WayBackBegun) for event in site.events())
+    assert nothing_of_ours_is_left(site)
+
+
+def test_after_its_point_of_no_return_an_upgrade_is_finished(any_shell_site: Site) -> None:
+    """R9: not after the switch step."""
+    site = any_shell_site
+    site.values["RESTART_COMMAND"] = STOP_MYSELF
+    assert site.run_upgrade().ending is Ending.SUCCEEDED
+    assert stopped_before(site) == []
+    assert site.current() == "releases/1.1"
+
+
+def test_it_is_the_recipe_that_says_until_when_an_upgrade_can_be_stopped(site: Site) -> None:
+    """R9."""
+    changing = replace(own_recipe("true", STOP_MYSELF, "true"), point_of_no_return="own-1")
+    assert site.run_upgrade(1, recipe=changing).detail is Detail.OTHER_VERSION
+    assert site.begun_steps(1) == ["own-1", "own-2", "own-3"]
+    assert site.run_upgrade(2, recipe=own_recipe("true", STOP_MYSELF, "true")).detail is Detail.STOPPED
+    assert site.begun_steps(2) == ["own-1", "own-2"]
+
+
+def test_a_failed_way_back_of_a_stopped_upgrade_needs_a_person(site: Site) -> None:
+    """R9, U5."""
+    site.values |= {"MIGRATE_COMMAND": f'cd "$SITE_PATH"; {STOP_MYSELF}', "MIGRATE_UNDO_COMMAND": "false"}
+    verdict = site.run_upgrade()
+    assert (verdict.ending, verdict.detail, verdict.failed_step) == (
+        Ending.NEEDS_A_PERSON, Detail.WAY_BACK_FAILED, "undo-migrate",
+    )  # fmt: skip
+
+
+def test_only_what_has_begun_can_be_stopped(any_shell_site: Site) -> None:
+    site = any_shell_site
+    assert stop(site)[0] != 0
+    site.run_upgrade()
+    assert stop(site) == (0, b"asked\n")
+    assert site.verdict().ending is Ending.SUCCEEDED
+
+
+DOWN = {"DIRECTION": "down", "FROM_VERSION": "1.1", "TO_VERSION": "1.0"}
+DATA = {
+    "MIGRATE_COMMAND": 'echo "migrate by $(cat VERSION)" >>"$SITE_PATH/data"',
+    "MIGRATE_UNDO_COMMAND": 'echo "undo by $(cat VERSION)" >>"$SITE_PATH/data"',
+    "RESTART_COMMAND": 'echo "restart of $(cat current/VERSION)" >>data',
+}
+
+
+def site_that_was_upgraded(site: Site) -> Site:
+    """It runs 1.1 and is to go back to 1.0, whose release is gone."""
+    assert site.run_upgrade(1).ending is Ending.SUCCEEDED
+    for file in (site.path / "releases" / "1.0").iterdir():
+        file.unlink()
+    (site.path / "releases" / "1.0").rmdir()
+    site.set_artifact(make_artifact(site.path.parent, "1.0"))
+    site.values |= DOWN | DATA
+    return site
+
+
+def test_on_the_way_down_the_newer_release_undoes_its_migrations_before_the_switch(any_shell_site: Site) -> None:
+    """T4."""
+    site = site_that_was_upgraded(any_shell_site)
+    verdict = site.run_upgrade(2)
+    assert (verdict.ending, verdict.version_after) == (Ending.SUCCEEDED, "1.0")
+    assert site.current() == "releases/1.0"
+    assert (site.path / "data").read_text() == "undo by 1.1\nrestart of 1.0\n"
+    assert site.begun_steps(2) == ALL_STEPS
+
+
+def test_a_way_down_that_fails_comes_back_up_with_its_data_migrated_again(any_shell_site: Site) -> None:
+    """T4, U5."""
+    site = site_that_was_upgraded(any_shell_site)
+    failing_health(site)
+    verdict = site.run_upgrade(2)
+    assert (verdict.ending, verdict.failed_step, verdict.version_after) == (Ending.ROLLED_BACK, "health", "1.1")
+    assert site.current() == "releases/1.1"
+    told = ["undo by 1.1", "restart of 1.0", "migrate by 1.1", "restart of 1.1"]
+    assert (site.path / "data").read_text().splitlines() == told
+    assert site.releases() == {"0.9", "1.1"}
+
+
+def test_a_way_down_that_is_stopped_before_its_switch_comes_back_up(site: Site) -> None:
+    """T4, R9."""
+    site = site_that_was_upgraded(site)
+    site.values["MIGRATE_UNDO_COMMAND"] += f'; cd "$SITE_PATH"; {STOP_MYSELF}'
+    verdict = site.run_upgrade(2)
+    assert (verdict.ending, verdict.detail, verdict.version_after) == (Ending.ROLLED_BACK, Detail.STOPPED, "1.1")
+    assert (site.path / "data").read_text().splitlines() == ["undo by 1.1", "migrate by 1.1"]
 
 
 def test_the_canonical_spelling_of_the_new_version_is_the_new_version(site: Site) -> None:

@@ -19,6 +19,7 @@ from upgrades.recipes.journal import (
     Journal,
     StepEnded,
     StepStarted,
+    Stopped,
     Unreadable,
     UpgradeBegun,
     VersionMissing,
@@ -119,6 +120,13 @@ def test_a_team_s_own_recipe_wins_over_the_shipped_one(tmp_path: Path) -> None:
         ('name = "stop"', 'name = "Stop it"', "steps[1].name: “Stop it”"),
         ('undoes = "stop"', 'undoes = "halt"', "way_back[1].undoes: there is no step “halt”"),
         ('name = "start"', 'name = "stop"', "name: “stop” is used 2 times"),
+        ("\n\n", '\npoint_of_no_return = "halt"\n\n', "point_of_no_return: there is no step “halt”"),
+        ("\n\n", "\npoint_of_no_return = 6\n\n", "point_of_no_return: a text is needed"),
+        (
+            "\n\n",
+            '\npoint_of_no_return = "look"\n\n' + SECOND.format(name="look", phase="verify") + "\n",
+            "point_of_no_return: “look” (verify) comes after what is changed",
+        ),
         ("[[way_back]]", "[way_back]", "way_back: written as [[way_back]] tables"),
         (
             "[[way_back]]",
@@ -139,6 +147,33 @@ def test_an_invalid_recipe_names_the_file_and_the_key(tmp_path: Path, old: str, 
         load_recipe("ours", [tmp_path])
     assert str(caught.value).startswith(f"{path}: ")
     assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "phase", "point"),
+    [
+        ('point_of_no_return = "stop"\n', "prepare", "stop"),
+        ("", "prepare", "second"),
+        ("", "check", "second"),
+        ("", "change", "stop"),
+    ],
+)
+def test_the_point_of_no_return_is_the_named_step_or_the_first_that_changes(
+    tmp_path: Path, more: str, phase: str, point: str
+) -> None:
+    """R9."""
+    text = more + GOOD.replace('phase = "change"', f'phase = "{phase}"')
+    second = SECOND.format(name="second", phase="change")
+    write_recipe(tmp_path, text.replace("[[way_back]]", second + "\n[[way_back]]"))
+    recipe = load_recipe("ours", [tmp_path])
+    assert recipe.point_of_no_return == point
+    assert load_recipe("symlink").point_of_no_return == "switch"
+
+
+def test_what_only_prepares_can_be_stopped_before_every_step(tmp_path: Path) -> None:
+    """R9."""
+    write_recipe(tmp_path, GOOD.replace('phase = "change"', 'phase = "prepare"'))
+    assert load_recipe("ours", [tmp_path]).point_of_no_return is None
 
 
 def test_a_recipe_needs_a_step(tmp_path: Path) -> None:
@@ -168,6 +203,7 @@ def test_a_bundle_holds_the_plan_the_values_and_every_script() -> None:
     assert files["env"] == "HOST=\nSITE=Ä ' $x\n".encode()
     assert files["plan"].decode().splitlines()[5] == "change 6 switch 60 switch.sh -"
     assert files["plan"].decode().splitlines()[10] == "back 1 switch-back 60 switch-back.sh switch"
+    assert files["no-return"] == b"switch\n"
     assert {"run.sh", "compare.sh", "version.sh", "steps/hook.sh", "steps/unpack.sh"} <= set(files)
 
 
@@ -211,7 +247,7 @@ def test_a_value_has_a_plain_name(name: str) -> None:
 
 
 def test_host_commands_are_constant_texts() -> None:
-    for name in ("launch", "follow", "inspect", "version", "receive"):
+    for name in ("launch", "follow", "inspect", "stop", "version", "receive"):
         assert host_command(name).startswith("sh -c '#!/bin/sh\n")
         assert len(host_command(name)) < 10_000
 
@@ -232,6 +268,7 @@ WHEN = datetime(2026, 11, 23, 21, 38, 33, 250_000, tzinfo=UTC)
         ("no-version before cat: no such file", VersionMissing(WHEN, "before", "cat: no such file")),
         ("no-version before", VersionMissing(WHEN, "before", "")),
         ("way-back-begins", WayBackBegun(WHEN)),
+        ("stopped change 6 switch", Stopped(WHEN, Phase.CHANGE, 6, "switch")),
     ],
 )
 def test_each_event_is_read(line: str, event: Event) -> None:
@@ -254,6 +291,8 @@ def test_each_event_is_read(line: str, event: Event) -> None:
         b"1.0 version later 1.0",
         b"1.0 version after",
         b"1.0 way-back-begins now",
+        b"1.0 stopped change switch",
+        b"1.0 stopped lunch 6 switch",
         b"\xff\xfe",
     ],
 )
@@ -288,9 +327,11 @@ PREPARED = [
     "end prepare 2 unpack 0 9",
 ]
 CHANGED = ["start change 3 switch 9", "end change 3 switch 0 9"]
+MIGRATED = ["start change 3 migrate 9", "end change 3 migrate 0 9"]
 SWITCH_FAILED = ["start change 3 switch 9", "end change 3 switch 1 9", "way-back-begins"]
 WENT_BACK = ["start back 1 switch-back 9", "end back 1 switch-back 0 9"]
 BACK_FAILED = ["start back 1 switch-back 9", "end back 1 switch-back 2 9"]
+STOPPED = "stopped change 3 switch"
 OLD, NEW = "version after 1.0", "version after v1.1.0"
 
 
@@ -376,12 +417,44 @@ OLD, NEW = "version after 1.0", "version after v1.1.0"
             None,
         ),
         ([], "already-there", Ending.NEEDS_A_PERSON, Detail.RESULT_UNREADABLE, None),
+        (["stopped check 1 check"], "stopped check check", Ending.FAILED_CLEAN, Detail.STOPPED, "check"),
+        (
+            [*PREPARED[:2], "stopped prepare 2 unpack"],
+            "stopped prepare unpack",
+            Ending.FAILED_CLEAN,
+            Detail.STOPPED,
+            "unpack",
+        ),
+        ([*PREPARED, STOPPED, *WENT_BACK, OLD], "stopped change switch", Ending.FAILED_CLEAN, Detail.STOPPED, "switch"),
+        (
+            [*PREPARED, *MIGRATED, STOPPED, *WENT_BACK, OLD],
+            "stopped change switch",
+            Ending.ROLLED_BACK,
+            Detail.STOPPED,
+            "switch",
+        ),
+        (
+            [*PREPARED, STOPPED, *WENT_BACK, NEW],
+            "stopped change switch",
+            Ending.NEEDS_A_PERSON,
+            Detail.OLD_VERSION_NOT_BACK,
+            "switch-back",
+        ),
+        (
+            [*PREPARED, STOPPED, *BACK_FAILED, OLD],
+            "stopped change switch",
+            Ending.NEEDS_A_PERSON,
+            Detail.WAY_BACK_FAILED,
+            "switch-back",
+        ),
+        ([*PREPARED, STOPPED], None, Ending.FAILED_CLEAN, Detail.RUNNER_GONE, "unpack"),
+        ([*PREPARED], "stopped change switch", Ending.NEEDS_A_PERSON, Detail.RESULT_UNREADABLE, None),
     ],
 )
 def test_the_verdict_follows_from_the_story(
     told: list[str], result: str | None, ending: Ending, detail: Detail, failed_step: str | None
 ) -> None:
-    """U2, U5, U10"""
+    """U2, U5, U10, R9"""
     verdict = judge(story(BEGUN, "version before 1.0", *told), Remains("1.0", "1.0") if result is None else result)
     assert (verdict.ending, verdict.detail, verdict.failed_step) == (ending, detail, failed_step)
     assert verdict.version_before == "1.0"

@@ -148,9 +148,9 @@ def test_a_supervisor_whose_lease_was_taken_begins_nothing() -> None:
     fake = FakeHost()
     upgrade = due_upgrade(fake)
     one = supervisor(fake)
-    one._claim()
+    one._claim(claims.due_by_host(LATER))
     HostLease.objects.update(token=uuid.uuid4(), until=Now() + timedelta(hours=1))
-    one._hand_out()
+    one._hand_out(claims.due_by_host(LATER))
     one._leave()
     upgrade.refresh_from_db()
     assert upgrade.state == UpgradeState.WAITING
@@ -162,11 +162,11 @@ def test_a_lease_that_ran_out_untaken_is_kept_and_its_host_not_claimed_twice() -
     upgrade = due_upgrade(FakeHost())
     token = uuid.uuid4()
     host = upgrade.instance.host
-    assert claims.claim_hosts(token, most=9, now=LATER) == [host]
+    assert claims.claim_hosts(token, most=9, due=[host.pk]) == [host]
     HostLease.objects.update(until=Now() - timedelta(minutes=1))
-    assert claims.claim_hosts(token, most=9, now=LATER) == []
+    assert claims.claim_hosts(token, most=9, due=[host.pk]) == []
     assert claims.renew(token) == {host.pk}
-    assert claims.claim_hosts(uuid.uuid4(), most=9, now=LATER) == []
+    assert claims.claim_hosts(uuid.uuid4(), most=9, due=[host.pk]) == []
 
 
 def test_what_an_earlier_thread_of_a_host_still_tells_is_not_listened_to() -> None:
@@ -328,7 +328,7 @@ def test_it_leaves_within_five_seconds_from_a_host_that_takes_an_artefact_for_ev
 
 
 @pytest.mark.parametrize("hosts", [2, 12])
-def test_a_round_with_nothing_new_asks_the_database_three_things_for_any_number_of_hosts(hosts: int) -> None:
+def test_a_round_with_nothing_new_asks_the_database_five_things_for_any_number_of_hosts(hosts: int) -> None:
     one_wave()
     make_build("2.0", maturity=Maturity.RELEASE)
     fake = FakeHost(script=hang)
@@ -346,7 +346,7 @@ def test_a_round_with_nothing_new_asks_the_database_three_things_for_any_number_
             one._round()
     finally:
         one._leave()
-    assert len(asked) == 2, [query["sql"] for query in asked]
+    assert len(asked) == 5, [query["sql"] for query in asked]
 
 
 def test_the_error_of_a_step_that_printed_much_is_looked_for_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

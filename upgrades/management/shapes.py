@@ -8,8 +8,10 @@ from releasemgr.lib.commands import table
 from upgrades import sentences
 from upgrades.choices import EndCode, Outcome
 from upgrades.models import Decision as Recorded
-from upgrades.models import Run, Upgrade
+from upgrades.models import Policy, Run, Schedule, Upgrade
+from upgrades.night import Night
 from upgrades.plan import GOING, Check, Code, Decision, Rule
+from upgrades.services.policy import POLICY_FIELDS
 
 
 def decision_shape(decision: Decision) -> dict[str, Any]:
@@ -139,3 +141,16 @@ def _status(one: dict[str, Any]) -> str:
 
 def _seconds(took: Any) -> str:
     return f"{took.total_seconds():.0f} s" if took is not None else ""
+
+
+def policy_shape(policy: Policy) -> dict[str, Any]:
+    return {name: getattr(policy, name) for name in POLICY_FIELDS}
+
+
+def schedule_shape(schedule: Schedule, night: Night) -> dict[str, Any]:
+    """`next_night` is the first one that has not started."""
+    return {
+        "start": f"{schedule.start:%H:%M}",
+        "end": f"{schedule.end:%H:%M}",
+        "next_night": {"date": night.date, "starts_at": night.starts_at, "ends_at": night.ends_at},
+    }

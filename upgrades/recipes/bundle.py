@@ -4,7 +4,7 @@ import io
 import tarfile
 from collections.abc import Mapping
 
-from upgrades.recipes.commands import host_script, value_lines
+from upgrades.recipes.commands import host_script, lines, value_lines
 from upgrades.recipes.recipe import Recipe
 
 
@@ -16,6 +16,7 @@ def build_bundle(recipe: Recipe, values: Mapping[str, str]) -> bytes:
         "version.sh": recipe.version_program,
         "env": value_lines(values),
         "plan": _plan(recipe),
+        "no-return": lines(recipe.point_of_no_return or ""),
         **{f"steps/{name}": script for name, script in recipe.scripts.items()},
     }
     archive = io.BytesIO()

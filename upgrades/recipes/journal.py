@@ -69,13 +69,23 @@ class WayBackBegun:
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """It was asked to stop, and did so before this step."""
+
+    at: datetime
+    phase: Phase
+    position: int
+    step: str
+
+
+@dataclass(frozen=True)
 class Unreadable:
     """A line that no runner of ours writes."""
 
     line: bytes
 
 
-Event = UpgradeBegun | StepStarted | StepEnded | VersionRead | VersionMissing | WayBackBegun | Unreadable
+Event = UpgradeBegun | StepStarted | StepEnded | VersionRead | VersionMissing | WayBackBegun | Stopped | Unreadable
 
 
 class Journal:
@@ -135,6 +145,11 @@ def _way_back(at: datetime, rest: str) -> Event:
     return WayBackBegun(at)
 
 
+def _stopped(at: datetime, rest: str) -> Event:
+    phase, position, step = rest.split(" ")
+    return Stopped(at, Phase(phase), _count(position, MOST_STEPS), _step(step))
+
+
 _READERS: dict[str, Callable[[datetime, str], Event]] = {
     "upgrade": _upgrade,
     "start": _start,
@@ -142,6 +157,7 @@ _READERS: dict[str, Callable[[datetime, str], Event]] = {
     "version": _version,
     "no-version": _no_version,
     "way-back-begins": _way_back,
+    "stopped": _stopped,
 }
 
 

@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -38,6 +39,8 @@ class Phase(StrEnum):
 
 
 FORWARD = [Phase.CHECK, Phase.PREPARE, Phase.CHANGE, Phase.VERIFY, Phase.FINISH]
+UNTIL_CHANGED = (Phase.CHECK, Phase.PREPARE, Phase.CHANGE)
+KEYS = {"title", "version", "way_down", "usual_minutes", "point_of_no_return", "steps", "way_back"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Recipe:
     """Whether its steps also lead to an older version, when DIRECTION is down (T4)."""
     usually: timedelta | None = None
     """How long an upgrade takes where the site's past does not tell (P6)."""
+    point_of_no_return: str | None = None
+    """The last step before which an upgrade can still be stopped (R9); None: before every one."""
 
     @property
     def version_program(self) -> bytes:
@@ -83,6 +88,16 @@ def load_recipe(name: str, folders: Sequence[Path] = ()) -> Recipe:
     raise RecipeInvalid(f"There is no recipe “{name}” in {looked_in}.")
 
 
+def known_recipes(folders: Sequence[Path] = ()) -> list[Recipe]:
+    """Every recipe that can be read, by name."""
+    files = [file for folder in [*folders, SHIPPED] for file in folder.glob(f"*/{FILE_NAME}")]
+    found = {}
+    for name in sorted({file.parent.name for file in files}):
+        with suppress(RecipeInvalid):
+            found[name] = load_recipe(name, folders)
+    return list(found.values())
+
+
 class _Reader:
     """Reads one file; every complaint names the file and the key."""
 
@@ -92,7 +107,7 @@ class _Reader:
 
     def recipe(self) -> Recipe:
         table = self._table()
-        self._only_keys(table, {"title", "version", "way_down", "usual_minutes", "steps", "way_back"}, "")
+        self._only_keys(table, KEYS, "")
         steps = tuple(self._steps(table))
         recipe = Recipe(
             name=self.path.parent.name,
@@ -103,6 +118,7 @@ class _Reader:
             scripts=self.scripts,
             way_down=self._flag(table, "way_down"),
             usually=self._minutes(table, "usual_minutes"),
+            point_of_no_return=self._point_of_no_return(table, steps),
         )
         self._names_differ(recipe)
         self._phases_are_in_order(recipe)
@@ -206,6 +222,18 @@ class _Reader:
         if type(value) is not int or not 1 <= value <= LONGEST_STEP // 60:
             raise self._wrong(key, f"whole minutes from 1 to {LONGEST_STEP // 60}")
         return timedelta(minutes=value)
+
+    def _point_of_no_return(self, table: Mapping[str, object], steps: Sequence[Step]) -> str | None:
+        """Where none is named, the first step that changes what runs."""
+        if "point_of_no_return" not in table:
+            return next((step.name for step in steps if step.phase not in (Phase.CHECK, Phase.PREPARE)), None)
+        name = self._text(table, "point_of_no_return", "")
+        named = next((step for step in steps if step.name == name), None)
+        if named is None:
+            raise self._wrong("point_of_no_return", f"there is no step “{name}”")
+        if named.phase not in UNTIL_CHANGED:
+            raise self._wrong("point_of_no_return", f"“{name}” ({named.phase}) comes after what is changed")
+        return name
 
     def _names_differ(self, recipe: Recipe) -> None:
         counts = Counter(step.name for step in [*recipe.steps, *recipe.way_back])

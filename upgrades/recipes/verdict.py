@@ -11,6 +11,7 @@ from upgrades.recipes.journal import (
     Event,
     StepEnded,
     StepStarted,
+    Stopped,
     UpgradeBegun,
     VersionMissing,
     VersionRead,
@@ -37,6 +38,8 @@ class Detail(StrEnum):
     """Every step passed, but the site does not report the new version."""
     WAY_BACK_FAILED = "way_back_failed"
     OLD_VERSION_NOT_BACK = "old_version_not_back"
+    STOPPED = "stopped"
+    """It was asked to stop before its point of no return, and nothing is wrong with the site (R9)."""
     RUNNER_GONE = "runner_gone"
     RESULT_UNREADABLE = "result_unreadable"
 
@@ -45,7 +48,8 @@ class Detail(StrEnum):
 class Verdict:
     ending: Ending
     failed_step: str | None
-    """Also of a success, when a finishing step failed; of a failed way back, the step that began it."""
+    """Also of a success, when a finishing step failed; of a failed way back, the step that began it; of what was
+    stopped, the step before which it was."""
     phase: Phase | None
     version_before: str | None
     """As the site told it; None when it did not."""
@@ -87,6 +91,7 @@ class _Story:
     def __init__(self, events: Sequence[Event]) -> None:
         self.ended = [event for event in events if isinstance(event, StepEnded)]
         self.started = [event for event in events if isinstance(event, StepStarted)]
+        self.stopped = next((event for event in events if isinstance(event, Stopped)), None)
         self.begun = next((event for event in events if isinstance(event, UpgradeBegun)), None)
         self.version_before = _version(events, BEFORE)
         self.version_after = _version(events, AFTER)
@@ -101,8 +106,19 @@ class _Story:
                 return self._completed()
             case ["failed", phase, _] if phase in (Phase.CHECK, Phase.PREPARE, Phase.CHANGE, Phase.VERIFY):
                 return self._failed(Phase(phase))
+            case ["stopped", _, _] if self.stopped:
+                return self._stopped(self.stopped)
             case _:
                 return self._ends(Ending.NEEDS_A_PERSON, Detail.RESULT_UNREADABLE)
+
+    def _stopped(self, at: Stopped) -> Verdict:
+        """Where nothing had been touched, the site was not asked again: there is no way back."""
+        begun = {event.phase for event in self.started}
+        if not begun & {Phase.PREPARE, Phase.CHANGE}:
+            return self._ends(Ending.FAILED_CLEAN, Detail.STOPPED, at)
+        if trouble := self._not_back():
+            return self._ends(Ending.NEEDS_A_PERSON, trouble, self.started[-1])
+        return self._ends(Ending.ROLLED_BACK if Phase.CHANGE in begun else Ending.FAILED_CLEAN, Detail.STOPPED, at)
 
     def _gone(self, remains: Remains) -> Verdict:
         """Clean only where nothing can have been changed, and the site says so too."""
@@ -121,12 +137,16 @@ class _Story:
     def _failed(self, phase: Phase) -> Verdict:
         if phase is Phase.CHECK:
             return self._ends(Ending.BLOCKED, self._why(), self._failure())
-        if any(event.phase is Phase.BACK and event.status for event in self.ended):
-            return self._ends(Ending.NEEDS_A_PERSON, Detail.WAY_BACK_FAILED, self._failure())
-        if not same_version(self.version_after, self.version_before):
-            return self._ends(Ending.NEEDS_A_PERSON, Detail.OLD_VERSION_NOT_BACK, self._failure())
+        if trouble := self._not_back():
+            return self._ends(Ending.NEEDS_A_PERSON, trouble, self._failure())
         ending = Ending.FAILED_CLEAN if phase is Phase.PREPARE else Ending.ROLLED_BACK
         return self._ends(ending, self._why() if self._failure() else Detail.OTHER_VERSION, self._failure())
+
+    def _not_back(self) -> Detail | None:
+        """Why a person is needed after the way back; None where what runs is what ran before (U5)."""
+        if any(event.phase is Phase.BACK and event.status for event in self.ended):
+            return Detail.WAY_BACK_FAILED
+        return None if same_version(self.version_after, self.version_before) else Detail.OLD_VERSION_NOT_BACK
 
     def _failure(self) -> StepEnded | None:
         return next((event for event in self.ended if event.status and event.phase is not Phase.BACK), None)
@@ -142,7 +162,7 @@ class _Story:
             same_version(version, self.begun.to_version) or same_version(version, self.begun.canonical)
         )
 
-    def _ends(self, ending: Ending, detail: Detail, at: StepStarted | StepEnded | None = None) -> Verdict:
+    def _ends(self, ending: Ending, detail: Detail, at: StepStarted | StepEnded | Stopped | None = None) -> Verdict:
         return Verdict(
             ending=ending,
             failed_step=at.step if at else None,

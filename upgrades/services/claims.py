@@ -1,6 +1,7 @@
 """Who works on what: leases on hosts by the database's time, and the start of an upgrade (U1, P9)."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
@@ -21,14 +22,14 @@ from upgrades.services.planning import decide_at_starts
 from upgrades.services.slots import LEASE
 
 
-def claim_hosts(token: uuid.UUID, *, most: int, now: datetime) -> list[Host]:
+def claim_hosts(token: uuid.UUID, *, most: int, due: Collection[int]) -> list[Host]:
     """Takes free hosts on which something is due or under way, at most so many.
 
     A host whose lease ran out is free: its holder is dead or cut off, and what runs there is attached to again.
     Our own is not free for us, also when it ran out: we have a thread there, or have set the host aside.
-    One query while there is nothing to take.
+    `due` are the hosts on which something may begin. One query while there is nothing to take.
     """
-    wanted = _free_hosts_with_work(now)
+    wanted = _free_hosts_with_work(due)
     if not wanted:
         return []
     HostLease.objects.bulk_create([HostLease(host_id=pk) for pk in wanted], ignore_conflicts=True)
@@ -39,8 +40,7 @@ def claim_hosts(token: uuid.UUID, *, most: int, now: datetime) -> list[Host]:
     return list(Host.objects.filter(pk__in=taken))
 
 
-def _free_hosts_with_work(now: datetime) -> list[int]:
-    due = {host for _number, host in waves.claimable(now)}
+def _free_hosts_with_work(due: Collection[int]) -> list[int]:
     wanted = Host.objects.filter(Q(pk__in=due) | Exists(Upgrade.objects.begun().filter(instance__host=OuterRef("pk"))))
     free = wanted.filter(Q(lease=None) | Q(lease__until__lt=Now()))
     return list(free.order_by("pk").values_list("pk", flat=True))
@@ -53,12 +53,11 @@ def renew(token: uuid.UUID) -> set[int]:
     return set(ours.values_list("host_id", flat=True))
 
 
-def due_on(hosts: Collection[int], *, now: datetime) -> dict[int, list[int]]:
-    """The numbers of what is due on these hosts, in the order of their turn, by host. At most two queries."""
-    due: dict[int, list[int]] = {host: [] for host in hosts}
+def due_by_host(now: datetime) -> dict[int, list[int]]:
+    """The numbers of what may begin, in the order of their turn, by host. At most three queries."""
+    due: dict[int, list[int]] = defaultdict(list)
     for number, host in waves.claimable(now):
-        if host in due:
-            due[host].append(number)
+        due[host].append(number)
     return due
 
 
@@ -92,6 +91,8 @@ def begin_all(upgrades: Sequence[Upgrade], *, now: datetime) -> list[Upgrade]:
     and the sites are held meanwhile, so that the limit over all is kept, and a halt, a hold or a change of target
     comes before or after. The number of questions to the plan does not grow with the upgrades.
     """
+    if not upgrades:
+        return []
     with transaction.atomic():
         Policy.objects.select_for_update().get()
         run = Run.objects.select_for_update().get(pk=upgrades[0].run_id)

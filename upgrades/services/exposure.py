@@ -11,7 +11,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from builds.models import Build
 from instances.choices import Kind
 from instances.models import Instance
-from upgrades.choices import BROKE, GOOD, Outcome
+from upgrades.choices import BROKE, EXCUSED, GOOD, Outcome
 from upgrades.models import Upgrade
 
 DAY = timedelta(days=1)
@@ -56,6 +56,7 @@ def _ended_upgrades(builds: Iterable[Build]) -> QuerySet[Upgrade]:
         instance=OuterRef("instance"), outcome__in=GOOD, ended_at__gt=OuterRef("ended_at")
     ).order_by("ended_at")
     tried = Upgrade.objects.filter(build__in=builds, outcome__in=(*GOOD, *BROKE))
+    tried = tried.exclude(end_code__in=EXCUSED)
     return tried.annotate(left_at=Subquery(later.values("ended_at")[:1])).select_related("instance").only(
         "build", "outcome", "started_at", "ended_at", "instance__kind"
     )  # fmt: skip

@@ -19,7 +19,7 @@ from instances.pins import PinEnd
 from instances.querysets import InstanceQuerySet
 from instances.services import pauses_for, windows_for
 from instances.windows import Window
-from upgrades.choices import CONNECTION_TROUBLE, FAILED, GOOD, Outcome
+from upgrades.choices import CONNECTION_TROUBLE, EXCUSED, FAILED, GOOD, Outcome
 from upgrades.exceptions import RecipeInvalid
 from upgrades.models import Policy, RunHalt, Upgrade
 from upgrades.night import Night
@@ -108,7 +108,7 @@ class _Around:
             pauses=pauses_for(chosen, after, before),
             windows=windows_for(chosen),
             medians=_medians(upgrades, after),
-            canaries=_tagged(sites, policy.canary_tag),
+            canaries=canaries(policy.canary_tag, sites),
             recipes=_recipes(sites),
         )
 
@@ -163,6 +163,7 @@ def _parked(upgrades: UpgradeQuerySet) -> dict[int, dict[int, int]]:
     failed = (
         upgrades.filter(outcome__in=FAILED, retried_at=None)
         .exclude(outcome=Outcome.BLOCKED, end_code__in=CONNECTION_TROUBLE)
+        .exclude(end_code__in=EXCUSED)
         .exclude(Exists(later.filter(pk__gt=OuterRef("pk"))))
     )
     parked: dict[int, dict[int, int]] = defaultdict(dict)
@@ -191,7 +192,9 @@ def _medians(upgrades: UpgradeQuerySet, now: datetime) -> dict[int, timedelta]:
     return dict(succeeded.values_list("instance_id").annotate(median=took))
 
 
-def _tagged(sites: InstanceQuerySet, tag: str) -> frozenset[int]:
+def canaries(tag: str, sites: InstanceQuerySet | None = None) -> frozenset[int]:
+    """The ids of the sites with that tag, of these or of all."""
+    sites = Instance.objects.all() if sites is None else sites
     return frozenset(sites.filter(tags__name=tag).values_list("pk", flat=True)) if tag else frozenset()
 
 

@@ -13,7 +13,7 @@ from instances.services import DEFAULT_CHANNEL, pauses_for, windows_for
 from instances.windows import Span
 from upgrades.choices import RunKind
 from upgrades.models import Run, Schedule, Upgrade
-from upgrades.night import Night
+from upgrades.night import Night, Timetable
 from upgrades.plan import Decision, Facts, Rule, SiteFacts, fingerprint, plan
 from upgrades.services.facts import ALWAYS_WAIVED, facts_now, facts_of_night
 from upgrades.turns import next_turn
@@ -21,9 +21,12 @@ from upgrades.turns import next_turn
 FORESEEN = timedelta(days=62)
 
 
-def next_night(now: datetime) -> Night:
-    """The first night that has not started, and was not run by hand ahead of its time."""
-    timetable = Schedule.objects.get().timetable
+def next_night(now: datetime, timetable: Timetable | None = None) -> Night:
+    """The first night that has not started, and was not run by hand ahead of its time.
+
+    By the schedule, or by another `timetable`.
+    """
+    timetable = timetable or Schedule.objects.get().timetable
     night = timetable.next(now)
     while Run.objects.filter(date=night.date).exists():
         night = timetable.next(night.starts_at)
@@ -57,10 +60,10 @@ def decide_site(instance: Instance, night: Night) -> Decision:
 
 def with_target(facts: Facts, target: Target, *, consent: bool = False) -> Facts:
     """The same with every site having this target. `consent` lets each leave its current version downwards (T4)."""
-    return replace(facts, sites=tuple(_aimed(site, target, consent=consent) for site in facts.sites))
+    return replace(facts, sites=tuple(aimed(site, target, consent=consent) for site in facts.sites))
 
 
-def _aimed(site: SiteFacts, target: Target, *, consent: bool) -> SiteFacts:
+def aimed(site: SiteFacts, target: Target, *, consent: bool = False) -> SiteFacts:
     """What the target leaves open is filled in as when it is saved; consent once given stays while the build does."""
     if target.channel:
         channel = channel_named(target.channel)
@@ -171,9 +174,7 @@ def preview_move(build: Build, to: Maturity, night: Night, *, now: datetime, fac
 def _accepting(build: BuildFacts, to: Maturity, facts: Facts, now: datetime) -> BuildFacts:
     """With the problems acknowledged that stand in the way of this promotion."""
     judgement = judge(build, to, facts.channels, now, facts.builds.values())
-    accepted = {problem.number for gate in judgement.failing for problem in gate.in_the_way}
-    problems = (replace(one, acknowledged=one.acknowledged or one.number in accepted) for one in build.problems)
-    return replace(build, problems=tuple(problems))
+    return build.accepting(judgement.in_the_way)
 
 
 def preview_withdrawal(build: Build, night: Night, *, replacement: Build | None = None) -> MovePreview:

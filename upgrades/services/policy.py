@@ -1,15 +1,18 @@
 """How nights go about their upgrades, and when: changed by people, with a history (P4, P5)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
+from instances.services import default_subject, set_windows
+from instances.windows import Window
 from releasemgr.lib import queue
 from releasemgr.lib.actors import Actor
-from releasemgr.lib.history.services import difference, record, refuse_unless_seen, values_of
+from releasemgr.lib.history.services import difference, last_seen, record, refuse_unless_seen, values_of
 from upgrades.exceptions import PolicyRefused, ReasonMissing
 from upgrades.models import Policy, Schedule
 from upgrades.night import DAY
@@ -45,6 +48,37 @@ def change_schedule(
         _forget_nights_that_never_were(schedule, now)
         queue.ensure_schedule("night", NIGHT_TASK, schedule.cron)
     return schedule
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The last change of each that the page showed, 0 for none (T7)."""
+
+    policy: int
+    schedule: int
+    windows: int
+
+    @classmethod
+    def now(cls) -> "Seen":
+        rows = (Policy.objects.get(), Schedule.objects.get(), default_subject())
+        return cls(*(last_seen(row) for row in rows))
+
+
+def change_rules(
+    *, policy: Mapping[str, Any], schedule: Mapping[str, Any], windows: Sequence[Window], actor: Actor, now: datetime,
+    reason: str = "", seen: Seen | None = None,
+) -> bool:  # fmt: skip
+    """Policy, schedule and default windows together or not at all, and whether anything changed.
+
+    Raises PolicyRefused, InvalidInput for the windows, or ChangedMeanwhile.
+    """
+    said: dict[str, Any] = {"actor": actor, "now": now, "reason": reason}
+    with transaction.atomic():
+        before = Seen.now()
+        change_schedule(schedule, **said, seen=seen.schedule if seen else None)
+        set_windows(None, windows, **said, seen=seen.windows if seen else None)
+        change_policy(policy, **said, seen=seen.policy if seen else None)
+        return Seen.now() != before
 
 
 def _forget_nights_that_never_were(schedule: Schedule, now: datetime) -> None:

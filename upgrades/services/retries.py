@@ -8,7 +8,7 @@ from django.db import transaction
 from instances.models import Instance
 from releasemgr.lib.actors import Actor
 from releasemgr.lib.history.services import record
-from upgrades.choices import BROKE, CONNECTION_TROUBLE, FAILED, Outcome, RunKind
+from upgrades.choices import BROKE, CONNECTION_TROUBLE, EXCUSED, FAILED, Outcome, RunKind
 from upgrades.exceptions import NothingToUpgrade, ReasonMissing, UpgradeChanged
 from upgrades.models import Run, Upgrade
 from upgrades.services.runs import start_upgrades
@@ -51,7 +51,7 @@ def let_retry(upgrade: Upgrade, *, actor: Actor, now: datetime, note: str) -> In
     if not note.strip():
         raise ReasonMissing("Letting the nights try again needs a reason: say what has changed.")
     with transaction.atomic():
-        parked = Upgrade.objects.filter(pk=upgrade.pk, outcome__in=FAILED, retried_at=None)
+        parked = Upgrade.objects.failed().filter(pk=upgrade.pk, retried_at=None).exclude(end_code__in=EXCUSED)
         if not parked.update(retried_at=now, retried_by=actor.user, retry_note=note.strip()):
             raise UpgradeChanged(f"Upgrade {upgrade.pk} is not parked.")
         record("site.unparked", upgrade.instance, actor=actor, now=now, reason=note, after={"upgrade": upgrade.pk})
@@ -60,6 +60,6 @@ def let_retry(upgrade: Upgrade, *, actor: Actor, now: datetime, note: str) -> In
 
 def is_parking(upgrade: Upgrade) -> bool:
     """Whether this end keeps the build from being tried again on the site by itself (P11)."""
-    if upgrade.retried_at or upgrade.outcome not in FAILED:
+    if upgrade.retried_at or upgrade.outcome not in FAILED or upgrade.end_code in EXCUSED:
         return False
     return upgrade.outcome in BROKE or upgrade.end_code not in CONNECTION_TROUBLE

@@ -15,7 +15,7 @@ NO_STAGE = 10_000
 def claimable(now: datetime) -> list[tuple[int, int]]:
     """The numbers of the upgrades that may begin now, each with its host's id, in the order of their turn.
 
-    At most two queries.
+    At most three queries.
     """
     due = list(Upgrade.objects.due(now).values_list("pk", "instance__host_id", "run_id", "wave__stage"))
     if not due:

@@ -13,24 +13,25 @@ from builds.services import build_named
 from instances.exceptions import InstanceError
 from instances.models import Instance, Target, TargetChange
 from instances.pins import PinEnd
-from instances.services import set_target, site_named
+from instances.services import set_targets
 from releasemgr.lib import clock
 from releasemgr.lib.actors import COMMAND
 from releasemgr.lib.commands import Answer, VerbCommand, moment
+from upgrades.management.selecting import add_selection, selection
 from upgrades.management.shapes import decision_shape
 from upgrades.plan import Decision
 from upgrades.sentences import decision_sentence
-from upgrades.services.planning import decide_site, next_night
+from upgrades.services.planning import decide_sites, next_night
 
 CAUGHT_UP = "caught-up"
 
 
 class Command(VerbCommand):
-    help = "Sets what a site should run: a channel, or a pin to one build. Says what the next night will do."
+    help = "Sets what sites should run: a channel, or a pin to one build. Says what the next night will do."
     refusals = (BuildError, InstanceError)
 
     def arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("site", metavar="SITE")
+        add_selection(parser)
         target = parser.add_mutually_exclusive_group(required=True)
         target.add_argument("--channel", choices=ChannelName.values)
         target.add_argument("--version", dest="build", metavar="VERSION")
@@ -49,14 +50,21 @@ class Command(VerbCommand):
 
     def answer(self, **options: Any) -> Answer:
         now = clock.now()
-        site = site_named(options["site"])
+        sites = selection(options)
         build = build_named(options["build"]) if options["build"] else None
-        change = set_target(
-            site, _target(options, build), actor=COMMAND, now=now, reason=options["reason"],
+        changes = set_targets(
+            sites, _target(options, build), actor=COMMAND, now=now, reason=options["reason"],
             downgrade=options["downgrade"],
         )  # fmt: skip
-        tonight = decide_site(site, next_night(now))
-        return Answer(_shape(site, change, tonight), _text(site, change, tonight))
+        made = {change.instance_id: change for change in changes}
+        tonight = decide_sites(sites, next_night(now))
+        told = [(site, made.get(site.pk), tonight[site.pk]) for site in sites]
+        return Answer(_answer([_shape(*one) for one in told]), "\n".join(_text(*one) for one in told))
+
+
+def _answer(shapes: list[dict[str, Any]]) -> dict[str, Any]:
+    """The keys of one site stand alone, too: so it was before many could be named."""
+    return (shapes[0] if len(shapes) == 1 else {}) | {"sites": shapes}
 
 
 def _end(text: str) -> datetime | PinEnd:

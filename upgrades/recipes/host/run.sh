@@ -3,6 +3,7 @@
 # Arguments: the site's path, the number of the upgrade, the last second at which it may begin.
 # It answers on descriptor 3 with one word: begun, already-begun, locked, too-late.
 # Its directory then holds: log, events (a line each), and as its last act, by rename, result.
+# A file `stop` in it stops the upgrade before its next step, up to the point of no return that its bundle names.
 set -u
 trap '' HUP
 
@@ -146,11 +147,19 @@ go_forward() {
         case $phase in
             back | finish) continue ;;
         esac
+        if [ -n "$may_stop" ] && [ -e stop ]; then
+            tell "stopped $phase $position $name"
+            outcome=stopped
+            return 1
+        fi
+        [ "$name" != "$no_return" ] || may_stop=
+        [ "$phase" = check ] || touched=yes
         begun="$begun$name "
         run_step "$phase" "$position" "$name" "$limit" "$script" || return 1
     done <plan
     phase=verify
     name=-
+    touched=yes
     await_version is_new_version
 }
 
@@ -182,14 +191,15 @@ main() {
     if is_new_version "$version"; then
         seal already-there
     fi
-    begun=' '
+    begun=' ' touched='' may_stop=yes outcome=failed
+    IFS= read -r no_return <no-return
     if go_forward; then
         finish
         seal completed
     fi
-    failed="$phase $name"
-    [ "$phase" = check ] || go_back
-    seal "failed $failed"
+    at="$phase $name"
+    [ -z "$touched" ] || go_back
+    seal "$outcome $at"
 }
 
 main

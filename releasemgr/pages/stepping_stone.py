@@ -1,0 +1,61 @@
+"""Marks a build that every site must pass through, or takes the mark away, with its effect on tonight (T8)."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from builds.forms import SteppingStoneForm
+from builds.models import Build
+from builds.services import mark_stepping_stone, unmark_stepping_stone
+from releasemgr.lib import clock
+from releasemgr.lib.actors import Actor, Origin
+from releasemgr.lib.history.services import last_seen
+from releasemgr.lib.permission import needs, person
+from releasemgr.pages.found import build_or_404
+from releasemgr.pages.outlook import tonight_of
+from releasemgr.pages.saving import tried, with_seen
+from upgrades.services.outlooks import preview_stepping_stone
+from upgrades.services.planning import next_night
+
+PERMISSION = "builds.mark_stepping_stone"
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(PERMISSION)
+def stepping_stone(request: HttpRequest, version: str) -> HttpResponse:
+    """What the form was about stands in it: a build that was marked meanwhile is not unmarked by the same click."""
+    build, now = build_or_404(version), clock.now()
+    mark = request.POST.get("mark", "no" if build.stepping_stone else "yes") == "yes"
+    form = SteppingStoneForm(request.POST if request.method == "POST" else None)
+    status = 422 if form.is_bound else 200
+    if form.is_valid():
+        said, verb = form.cleaned_data, mark_stepping_stone if mark else unmark_stepping_stone
+        actor = Actor(Origin.PAGE, person(request))
+        saved, status = tried(
+            form, lambda: verb(build, actor=actor, now=now, reason=said["reason"], seen=said["seen"]), now
+        )
+        if saved:
+            messages.success(request, _receipt(build, mark))
+            return redirect(build)
+    context = {
+        "build": build,
+        "mark": mark,
+        "form": with_seen(form, last_seen(build)),
+        "title": _title(build, mark),
+        "verb": _title(build, mark),
+        "back": build.get_absolute_url(),
+        "tonight": tonight_of(preview_stepping_stone(build, mark, next_night(now))),
+    }
+    return render(request, "builds/stepping_stone.html", context, status=status)
+
+
+def _title(build: Build, mark: bool) -> str:
+    text = _("Make %(version)s a stepping stone") if mark else _("Let sites pass by %(version)s")
+    return text % {"version": build.version}
+
+
+def _receipt(build: Build, mark: bool) -> str:
+    text = _("Every site must pass through %(version)s.") if mark else _("Sites may pass by %(version)s.")
+    return text % {"version": build.version}
