@@ -9,7 +9,7 @@ import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime
@@ -173,8 +173,11 @@ class Supervisor:
         now = self._now()
         turns = [number for pk, held in hosts.items() for number in due.get(pk, [])[: self._room_on(held.host)]]
         turns = turns[: claims.room()] if turns else []
+        by_run: dict[int, list[Upgrade]] = defaultdict(list)
         for upgrade in Upgrade.objects.filter(pk__in=turns).for_list():
-            self._begin(upgrade, now)
+            by_run[upgrade.run_id].append(upgrade)
+        for upgrades in by_run.values():
+            self._begin(upgrades, now)
         for pk, held in hosts.items():
             if not due.get(pk) and not self._on(pk):
                 held.thread.leave()
@@ -182,15 +185,14 @@ class Supervisor:
     def _room_on(self, host: Host) -> int:
         return max(host.max_parallel - len(self._on(host.pk)), 0)
 
-    def _begin(self, upgrade: Upgrade, now: datetime) -> None:
-        """Behind the fence of our lease, as every write: who holds the host now would not know of it."""
-        host = upgrade.instance.host_id
+    def _begin(self, upgrades: Sequence[Upgrade], now: datetime) -> None:
+        """Behind the fence of our leases, as every write: who holds a host now would not know of it."""
+        hosts = {upgrade.instance.host_id for upgrade in upgrades}
         with transaction.atomic():
-            ours = claims.still_held(self.token, {host})
-            begun = bool(ours) and claims.begin(upgrade, now=now)
-        if not ours:
-            self._lose({host})
-        elif begun:
+            ours = claims.still_held(self.token, hosts)
+            begun = claims.begin_all([one for one in upgrades if one.instance.host_id in ours], now=now)
+        self._lose(hosts - ours)
+        for upgrade in begun:
             self._give(upgrade, taken_over=False)
 
     def _give(self, upgrade: Upgrade, *, taken_over: bool) -> None:

@@ -12,6 +12,7 @@ from instances.pauses import Pause
 from instances.windows import Span
 from tests.effort import examples
 from tests.factories import NOW
+from tests.rules.lawful import assert_lawful
 from tests.upgrades.fleets import a_pause, fleets, nights
 from upgrades import sentences
 from upgrades.plan import Code, Decision, Facts, counts, fingerprint, plan, plan_with_waves, promoted
@@ -68,33 +69,8 @@ def test_p2_whatever_is_decided_every_sentence_is_whole(facts: Facts, until: Unt
 def test_t4_t5_t8_r3_r9_nothing_ever_moves_to_what_may_not_be_installed_or_down_without_consent_or_past_a_stone(
     facts: Facts, until: Until
 ) -> None:
-    stones = [one for one in facts.builds.values() if one.stepping_stone]
     for decision in going(plan(facts, NOW, until)).values():
-        site, to = decision.site, decision.to
-        assert to
-        assert site.key is not None
-        assert site.running is None
-        assert site.needs_a_person is None
-        for leg in decision.path:
-            assert leg.smoke_passed
-            assert not leg.withdrawn
-            assert not leg.quarantined
-            assert leg.artifact_present
-            assert leg.id not in site.parked
-            assert leg.id not in facts.halted
-            assert not (facts.hold_on_blockers and leg.open_blockers)
-        assert decision.legs
-        assert decision.path[: len(decision.legs)] == decision.legs
-        stations = [site.key, *(leg.key for leg in decision.path)]
-        if decision.code is Code.DOWNGRADE:
-            assert site.pin == to.id
-            assert site.consent == site.key > to.key
-            assert site.goes_down
-            assert not any(to.key < stone.key < site.key for stone in stones)
-        else:
-            assert stations == sorted(set(stations)), "up, and up, and up"
-            passed = {leg.key for leg in decision.path}
-            assert all(stone.key in passed for stone in stones if site.key < stone.key < to.key)
+        assert_lawful(decision, promoted(facts, NOW))
 
 
 @given(fleets(), nights)

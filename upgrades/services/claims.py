@@ -2,7 +2,7 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
@@ -18,7 +18,7 @@ from upgrades.models import HostLease, Policy, Run, Upgrade
 from upgrades.plan import Decision
 from upgrades.sentences import decision_sentence
 from upgrades.services import waves
-from upgrades.services.planning import decide_at_start
+from upgrades.services.planning import decide_at_starts
 from upgrades.services.slots import LEASE
 
 
@@ -80,34 +80,49 @@ def release(token: uuid.UUID, hosts: Collection[int] | None = None) -> None:
 
 
 def begin(upgrade: Upgrade, *, now: datetime) -> bool:
-    """Starts a waiting upgrade if the plan still says so, else ends it as skipped, with the reason (P9).
+    """Starts a waiting upgrade if the plan still says so, and whether it did; see `begin_all`."""
+    return bool(begin_all([upgrade], now=now))
 
-    Whether it starts. One whose turn comes later in the run waits on. The policy, the run and the site are held
-    meanwhile, so that the limit over all is kept, and a halt, a hold or a change of target comes before or after.
+
+def begin_all(upgrades: Sequence[Upgrade], *, now: datetime) -> list[Upgrade]:
+    """Starts waiting upgrades of one run, each if the plan still says so, else ends it as skipped, with why (P9).
+
+    Those that started. One whose turn comes later in the run waits on, as does what has no room. The policy, the run
+    and the sites are held meanwhile, so that the limit over all is kept, and a halt, a hold or a change of target
+    comes before or after. The number of questions to the plan does not grow with the upgrades.
     """
-    try:
-        with transaction.atomic():
-            Policy.objects.select_for_update().get()
-            run = Run.objects.select_for_update().get(pk=upgrade.run_id)
-            if not room() or run.halts.undecided().exists():
-                return False
-            sites = Instance.objects.select_for_update(of=("self",)).select_related("host", "customer", "target_build")
-            decision = decide_at_start(upgrade, sites.get(pk=upgrade.instance_id), now=now)
-            return _begin_as_decided(upgrade, decision, now)
-    except (IntegrityError, UpgradeChanged):
-        return False
+    if not upgrades:
+        return []
+    with transaction.atomic():
+        Policy.objects.select_for_update().get()
+        run = Run.objects.select_for_update().get(pk=upgrades[0].run_id)
+        left = room()
+        if not left or run.halts.undecided().exists():
+            return []
+        sites = Instance.objects.select_for_update().filter(pk__in={one.instance_id for one in upgrades})
+        decisions = decide_at_starts(run, list(sites.order_by("pk")), now=now)
+        begun: dict[int, Upgrade] = {}
+        for upgrade in upgrades:
+            site = upgrade.instance_id
+            if len(begun) < left and site not in begun and _begin_as_decided(upgrade, decisions[site], now):
+                begun[site] = upgrade
+    return list(begun.values())
 
 
 def _begin_as_decided(upgrade: Upgrade, decision: Decision, now: datetime) -> bool:
     refusal = _refusal(upgrade, decision)
-    if refusal:
-        upgrade.end(Outcome.SKIPPED, EndCode.REPLANNED, now=now, text=refusal)
-        return False
-    if decision.opens_at and decision.opens_at > now:
+    if not refusal and decision.opens_at and decision.opens_at > now:
         Upgrade.objects.waiting().filter(pk=upgrade.pk).update(opens_at=decision.opens_at)
         return False
-    upgrade.move(UpgradeState.STARTING, now=now, started_at=now)
-    return True
+    try:
+        with transaction.atomic():
+            if refusal:
+                upgrade.end(Outcome.SKIPPED, EndCode.REPLANNED, now=now, text=refusal)
+            else:
+                upgrade.move(UpgradeState.STARTING, now=now, started_at=now)
+    except (IntegrityError, UpgradeChanged):
+        return False
+    return not refusal
 
 
 def _refusal(upgrade: Upgrade, decision: Decision) -> str:

@@ -16,6 +16,7 @@ from instances.choices import Kind
 from instances.models import Instance
 from instances.pauses import Pause
 from instances.pins import PinEnd
+from instances.querysets import InstanceQuerySet
 from instances.services import pauses_for, windows_for
 from instances.windows import Window
 from upgrades.choices import CONNECTION_TROUBLE, EXCUSED, FAILED, GOOD, Outcome
@@ -23,6 +24,7 @@ from upgrades.exceptions import RecipeInvalid
 from upgrades.models import Policy, RunHalt, Upgrade
 from upgrades.night import Night
 from upgrades.plan import Facts, Rule, SiteFacts
+from upgrades.querysets import UpgradeQuerySet
 from upgrades.recipes.recipe import Recipe, load_recipe
 
 USUAL = timedelta(minutes=15)
@@ -41,11 +43,11 @@ def facts_of_night(night: Night, instances: Iterable[Instance] | None = None) ->
 
 def facts_now(
     instances: Iterable[Instance] | None, now: datetime, *, waived: frozenset[Rule] = frozenset(),
-    starting: Upgrade | None = None,
+    starting: bool = False,
 ) -> Facts:  # fmt: skip
     """For an upgrade now: nothing is promoted first. `waived` are the rules that a person sets aside.
 
-    For an upgrade that is `starting`, other upgrades of its site count as under way only once they have begun.
+    For upgrades that are `starting`, others of their sites count as under way only once they have begun.
     """
     return _gather(instances, now, now + LONGEST_RUN, waived=waived, starting=starting, salt=now.isoformat())
 
@@ -57,7 +59,7 @@ def _gather(
     *,
     channels: bool = False,
     waived: frozenset[Rule] = frozenset(),
-    starting: Upgrade | None = None,
+    starting: bool = False,
     salt: str = "",
 ) -> Facts:
     policy = Policy.objects.get()
@@ -93,18 +95,21 @@ class _Around:
 
     @classmethod
     def of(
-        cls, chosen: list[Instance] | None, policy: Policy, after: datetime, before: datetime, starting: Upgrade | None
+        cls, chosen: list[Instance] | None, policy: Policy, after: datetime, before: datetime, starting: bool
     ) -> "_Around":
-        running = Upgrade.objects.begun().exclude(pk=starting.pk) if starting else Upgrade.objects.active()
+        upgrades, sites = Upgrade.objects.all(), Instance.objects.all()
+        if chosen is not None:
+            numbers = [site.pk for site in chosen]
+            upgrades, sites = upgrades.filter(instance__in=numbers), sites.filter(pk__in=numbers)
         return cls(
-            running=_by_site(running),
-            stuck=_by_site(Upgrade.objects.awaiting_a_person()),
-            parked=_parked(),
+            running=_by_site(upgrades.begun() if starting else upgrades.active()),
+            stuck=_by_site(upgrades.awaiting_a_person()),
+            parked=_parked(upgrades),
             pauses=pauses_for(chosen, after, before),
             windows=windows_for(chosen),
-            medians=_medians(after),
-            canaries=canaries(policy.canary_tag),
-            recipes=_recipes(),
+            medians=_medians(upgrades, after),
+            canaries=canaries(policy.canary_tag, sites),
+            recipes=_recipes(sites),
         )
 
     def site_facts(self, site: Instance) -> SiteFacts:
@@ -152,11 +157,11 @@ def _by_site(upgrades: QuerySet[Upgrade]) -> dict[int, int]:
     return dict(upgrades.order_by("pk").values_list("instance_id", "pk"))
 
 
-def _parked() -> dict[int, dict[int, int]]:
+def _parked(upgrades: UpgradeQuerySet) -> dict[int, dict[int, int]]:
     """By site and build, the last upgrade that failed and that neither a success nor a person made good (P11)."""
     later = Upgrade.objects.filter(instance=OuterRef("instance"), build=OuterRef("build"), outcome__in=GOOD)
     failed = (
-        Upgrade.objects.filter(outcome__in=FAILED, retried_at=None)
+        upgrades.filter(outcome__in=FAILED, retried_at=None)
         .exclude(outcome=Outcome.BLOCKED, end_code__in=CONNECTION_TROUBLE)
         .exclude(end_code__in=EXCUSED)
         .exclude(Exists(later.filter(pk__gt=OuterRef("pk"))))
@@ -180,22 +185,23 @@ class _Median(Aggregate):
     output_field = DurationField()
 
 
-def _medians(now: datetime) -> dict[int, timedelta]:
+def _medians(upgrades: UpgradeQuerySet, now: datetime) -> dict[int, timedelta]:
     """How long the upgrades of each site took that succeeded of late (P6)."""
-    succeeded = Upgrade.objects.filter(outcome=Outcome.SUCCEEDED, ended_at__gt=now - REMEMBERED).order_by()
+    succeeded = upgrades.filter(outcome=Outcome.SUCCEEDED, ended_at__gt=now - REMEMBERED).order_by()
     took = _Median(F("ended_at") - F("started_at"), output_field=DurationField())
     return dict(succeeded.values_list("instance_id").annotate(median=took))
 
 
-def canaries(tag: str) -> frozenset[int]:
-    """The ids of the sites with that tag."""
-    return frozenset(Instance.objects.filter(tags__name=tag).values_list("pk", flat=True)) if tag else frozenset()
+def canaries(tag: str, sites: InstanceQuerySet | None = None) -> frozenset[int]:
+    """The ids of the sites with that tag, of these or of all."""
+    sites = Instance.objects.all() if sites is None else sites
+    return frozenset(sites.filter(tags__name=tag).values_list("pk", flat=True)) if tag else frozenset()
 
 
-def _recipes() -> dict[str, Recipe]:
+def _recipes(sites: InstanceQuerySet) -> dict[str, Recipe]:
     """Those that sites name, read anew; one that cannot be read ends its upgrades as blocked, and says why there."""
     found = {}
-    for name in Instance.objects.order_by().values_list("recipe", flat=True).distinct():
+    for name in sites.order_by().values_list("recipe", flat=True).distinct():
         with suppress(RecipeInvalid):
             found[name] = load_recipe(name, settings.RECIPE_DIRS)
     return found

@@ -196,12 +196,17 @@ def _preview(facts: Facts, changed: BuildFacts, to: Maturity, night: Night) -> M
 
 
 def decide_at_start(upgrade: Upgrade, instance: Instance, *, now: datetime) -> Decision:
-    """Asks once more, when an upgrade starts (P9). The caller holds the site's row.
+    """Asks once more, when an upgrade starts (P9). The caller holds the site's row."""
+    return decide_at_starts(upgrade.run, [instance], now=now)[instance.pk]
 
-    Its turn may come later in the same run: then `opens_at` of the decision is not `now`.
+
+def decide_at_starts(run: Run, instances: Iterable[Instance], *, now: datetime) -> dict[int, Decision]:
+    """The same for several upgrades of a run, by the site's id.
+
+    Their turns may come later in the same run: then `opens_at` of a decision is not `now`.
     """
-    facts = facts_now([instance], now, waived=waived_in(upgrade.run), starting=upgrade)
-    return plan(facts, now, upgrade.run.ends_at)[0]
+    facts = facts_now(instances, now, waived=waived_in(run), starting=True)
+    return {decision.site.id: decision for decision in plan(facts, now, run.ends_at)}
 
 
 def waived_in(run: Run) -> frozenset[Rule]:
