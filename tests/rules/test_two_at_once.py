@@ -291,10 +291,10 @@ def test_t8_p5_a_path_that_breaks_off_and_the_end_of_its_run_never_block_each_ot
 
     ending: list[Beside[object]] = []
 
-    def judge_beside(now: datetime) -> list[RunHalt]:
+    def judge_beside(numbers: set[int], now: datetime) -> list[RunHalt]:
         """What came before this has ended the second leg."""
         ending.append(Beside(lambda: attempt(lambda: end_run(run, actor=COMMAND, now=LATER, reason="Not tonight."))))
-        return judge_runs(now)
+        return judge_runs(numbers, now)
 
     monkeypatch.setattr(halts, "judge_runs", judge_beside)
     with transaction.atomic():

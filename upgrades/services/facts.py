@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import DurationField, Exists, F, OuterRef, QuerySet
 from django.db.models.aggregates import Aggregate
 
-from builds.maturity import Maturity, channel_named
+from builds.maturity import BuildFacts, Maturity, channel_named
 from builds.services import channel_policies, gather_builds
 from instances.choices import Kind
 from instances.models import Instance
@@ -32,13 +32,25 @@ USUAL = timedelta(minutes=15)
 MARGIN = 1.5
 REMEMBERED = timedelta(days=180)
 LONGEST_RUN = timedelta(days=1)
+LOOKED_AT = (
+    "slug", "kind", "recipe", "migrate_command", "migrate_undo_command", "target_channel", "target_build", "pin_ends",
+    "pin_until", "pin_then", "downgrade_from_key", "reported_version", "reported_key", "host__name", "host__enabled",
+    "host__host_key", "host__offered_key",
+)  # fmt: skip
+"""What of a site and its host the plan depends on."""
 ALWAYS_WAIVED = frozenset({Rule.PARKED, Rule.BLOCKED})
 """A person who upgrades a site now has decided about its failures, and about a build that halted a run."""
 
 
-def facts_of_night(night: Night, instances: Iterable[Instance] | None = None) -> Facts:
-    """For that night: for these sites, or for all. Sites are read anew, whatever the caller's objects say."""
-    return _gather(instances, night.starts_at, night.ends_at, channels=True, salt=night.date.isoformat())
+def facts_of_night(
+    night: Night, instances: Iterable[Instance] | None = None, *, builds: Mapping[int, BuildFacts] | None = None
+) -> Facts:
+    """For that night: for these sites, or for all. Sites are read anew, whatever the caller's objects say.
+
+    `builds` are the facts of all builds, if the caller has just gathered them.
+    """
+    salt = night.date.isoformat()
+    return _gather(instances, night.starts_at, night.ends_at, channels=True, salt=salt, builds=builds)
 
 
 def facts_now(
@@ -61,16 +73,17 @@ def _gather(
     waived: frozenset[Rule] = frozenset(),
     starting: bool = False,
     salt: str = "",
+    builds: Mapping[int, BuildFacts] | None = None,
 ) -> Facts:
     policy = Policy.objects.get()
     chosen = None if instances is None else list(instances)
-    sites = Instance.objects.for_list()
+    sites = Instance.objects.select_related("host").only(*LOOKED_AT).order_by("slug")
     if chosen is not None:
         sites = sites.filter(pk__in=[instance.pk for instance in chosen])
     around = _Around.of(chosen, policy, after, before, starting)
     return Facts(
         sites=tuple(around.site_facts(site) for site in sites),
-        builds=gather_builds(),
+        builds=gather_builds() if builds is None else builds,
         channels=channel_policies() if channels else {},
         halted=_halted(),
         hold_on_blockers=policy.hold_on_blockers,

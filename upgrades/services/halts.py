@@ -19,12 +19,12 @@ from upgrades.services import slots
 from upgrades.waves import WaveKind
 
 
-def judge_runs(now: datetime) -> list[RunHalt]:
-    """Judges every open run that has failures or unreachable sites. One query where none has any.
+def judge_runs(numbers: Collection[int], now: datetime) -> list[RunHalt]:
+    """Judges these runs, which have failures or unreachable sites.
 
     The run's row is held, so that nothing of it begins while it is judged: a halt wins over what ends beside it.
     """
-    return [halt for run in sorted(troubled_runs()) if (halt := _judge(run, now))]
+    return [halt for run in sorted(numbers) if (halt := _judge(run, now))]
 
 
 def troubled_runs() -> set[int]:
@@ -187,9 +187,9 @@ def runs_to_leave() -> set[int]:
     return set(waiting.order_by().values_list("run_id", flat=True))
 
 
-def leave_what_came_back(now: datetime) -> None:
-    """What a person ended does not begin any more. For a caller that holds the runs."""
-    for run in Run.objects.filter(pk__in=runs_to_leave()):
+def leave_what_came_back(numbers: Collection[int], now: datetime) -> None:
+    """What a person ended does not begin any more. For a caller that holds these runs."""
+    for run in Run.objects.filter(pk__in=numbers) if numbers else ():
         leave_rest(run, run.halts.filter(end=HaltEnd.ENDED)[0], now)
 
 

@@ -68,9 +68,10 @@ def open_night(night: Night, *, actor: Actor, now: datetime) -> Run | None:
         if run is not None and not _switched_off(run, now):
             promote_automatically(now=now)
             announce_eligible(now=now)
-            end_pins(gather_builds(), now)
+            builds = gather_builds()
+            end_pins(builds, now)
             night = Night(night.date, now, night.ends_at)
-            _plan_run(run, facts_of_night(night), night.ends_at, now)
+            _plan_run(run, facts_of_night(night, builds=builds), night.ends_at, now)
     return run
 
 
@@ -242,10 +243,12 @@ def settle(now: datetime) -> None:
     """
     with transaction.atomic():
         broken = set(_broken_paths().order_by().values_list("run_id", flat=True))
-        halts.held_runs(broken | halts.troubled_runs() | halts.runs_to_leave())
-        _end_broken_paths(now)
-        halts.leave_what_came_back(now)
-        halts.judge_runs(now)
+        troubled, left = halts.troubled_runs(), halts.runs_to_leave()
+        halts.held_runs(broken | troubled | left)
+        if broken:
+            _end_broken_paths(now)
+        halts.leave_what_came_back(left, now)
+        halts.judge_runs(troubled, now)
         halts.finish(now)
 
 

@@ -1,0 +1,35 @@
+"""A simulated year: the real plan and services on a clock of their own, with hosts that fail as hosts do."""
+
+import sys
+import time
+
+import pytest
+from django.db.models import Count
+
+from instances.models import TargetChange
+from releasemgr.lib.history.models import Change
+from tests.effort import EFFORT
+from tests.rules.year import Year, assert_every_rule_was_kept
+from upgrades.choices import GOOD
+from upgrades.models import Run, Upgrade
+
+
+@pytest.mark.year
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.timeout(1200 * EFFORT)
+@pytest.mark.parametrize("seed", range(EFFORT))
+def test_a_year_of_a_fleet_ends_with_every_rule_kept(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    began, worked = time.monotonic(), time.process_time()
+    year = Year(seed)
+
+    year.live()
+
+    assert_every_rule_was_kept()
+    assert Run.objects.count() == 365
+    assert TargetChange.objects.count() == Change.objects.filter(kind="target.changed").count()
+    stages = Upgrade.objects.values("run", "instance", "leg").annotate(times=Count("pk")).filter(times__gt=1)
+    assert not stages.exists()
+    upgrades = Upgrade.objects.exclude(outcome=None)
+    assert upgrades.filter(outcome__in=GOOD).count() > 0.9 * upgrades.count(), "most of it went well"
+    with capsys.disabled():
+        sys.stdout.write(f"\n{year.report()}\n  in {time.monotonic() - began:.0f} s, {time.process_time() - worked:.0f} s of them in Python\n")
