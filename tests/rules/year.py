@@ -324,9 +324,8 @@ class Year:
         lines += [f"  on {channel.channel}: {self._lags(channel)}" for channel in CHANNELS]
         codes = Counter(RunHalt.objects.values_list("code", flat=True))
         nights = RunHalt.objects.values("run").distinct().count()
-        lines.append(
-            f"  {nights} nights were halted: {', '.join(f'{one} {code}' for code, one in sorted(codes.items()))}"
-        )
+        halts = ", ".join(f"{one} {code}" for code, one in sorted(codes.items()))
+        lines.append(f"  {nights} nights were halted: {halts}")
         lines.append(f"  {self.told.parked} times a site was parked")
         return "\n".join(lines)
 

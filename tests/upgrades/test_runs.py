@@ -209,7 +209,7 @@ def test_p7_over_a_clock_change_a_reaper_makes_one_run_for_each_date(
     while moment < change + 2 * DAY:
         record_missed_nights(moment)
         open_due_night(moment)
-        moment += timedelta(minutes=10)
+        moment += timedelta(minutes=30)
 
     dates = [run.date for run in Run.objects.order_by("date") if run.date]
     assert len(dates) >= 4
