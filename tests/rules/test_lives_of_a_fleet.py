@@ -395,7 +395,8 @@ class Life(RuleBasedStateMachine):
         runs = list(Run.objects.order_by("-pk")[:3])
         if not runs:
             return
-        one, reason = of(runs, run), {"reason": "Because"}
+        one = of(runs, run)
+        reason: dict[str, Any] = {"reason": "Because"}
         verbs: list[Callable[[], object]] = [
             lambda: halt_run(one, **self.who, **reason),
             lambda: resume_run(one, **self.who, **reason),
