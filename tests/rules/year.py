@@ -12,6 +12,7 @@ from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -202,7 +203,7 @@ class Year:
         except TargetRefused:
             assert build is None or ends is PinEnd.CAUGHT_UP
 
-    def _who(self) -> dict[str, object]:
+    def _who(self) -> dict[str, Any]:
         return {"actor": self.ines, "now": self.now}
 
     # By night.
