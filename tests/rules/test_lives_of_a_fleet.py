@@ -395,16 +395,15 @@ class Life(RuleBasedStateMachine):
         runs = list(Run.objects.order_by("-pk")[:3])
         if not runs:
             return
-        one = of(runs, run)
-        reason: dict[str, Any] = {"reason": "Because"}
+        one, why = of(runs, run), {"reason": "Because", **self.who}
         verbs: list[Callable[[], object]] = [
-            lambda: halt_run(one, **self.who, **reason),
-            lambda: resume_run(one, **self.who, **reason),
-            lambda: end_run(one, **self.who, **reason),
-            lambda: retry_failed(one, **self.who, **reason),
+            lambda: halt_run(one, **why),
+            lambda: resume_run(one, **why),
+            lambda: end_run(one, **why),
+            lambda: retry_failed(one, **why),
         ]
         if (halt := RunHalt.objects.unreleased().first()) and what % 2:
-            verbs = [lambda: release_builds(halt, **self.who, **reason)]
+            verbs = [lambda: release_builds(halt, **why)]
         self.act(of(verbs, what))
 
     @rule(upgrade=dice)
