@@ -1,5 +1,7 @@
 """The input of a manual run, and what a person writes about an upgrade."""
 
+from collections.abc import Sequence
+
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
@@ -8,6 +10,16 @@ from django.utils.translation import gettext_lazy as _
 from upgrades.plan import Rule
 
 THROUGH = {"through_holds": Rule.PAUSE, "outside_window": Rule.WINDOW}
+
+
+def live_to_type(live: Sequence[str]) -> str:
+    """What a person types before these live sites are upgraded: the one's name, or how many. Empty for none."""
+    return live[0] if len(live) == 1 else str(len(live) or "")
+
+
+def _require_typed(form: forms.Form, text: str) -> None:
+    if text and form.cleaned_data.get("typed", "").strip() != text:
+        form.add_error("typed", ValidationError(gettext("Type %(text)s to confirm.") % {"text": text}))
 
 
 class UpgradeNowForm(forms.Form):
@@ -36,8 +48,7 @@ class UpgradeNowForm(forms.Form):
         """Asks for this text, if any, to have been typed, and for the reason where something is set aside."""
         if self.waived and not self.cleaned_data.get("reason", "").strip():
             self.add_error("reason", ValidationError(gettext("Setting a rule aside needs a reason.")))
-        if text and self.cleaned_data.get("typed", "").strip() != text:
-            self.add_error("typed", ValidationError(gettext("Type %(text)s to confirm.") % {"text": text}))
+        _require_typed(self, text)
 
 
 class UnlockForm(forms.Form):
@@ -65,6 +76,11 @@ class RetryForm(forms.Form):
         label=_("Reason: what has changed since it failed"), max_length=500, widget=forms.Textarea(attrs={"rows": 2})
     )
     seen = forms.CharField(widget=forms.HiddenInput, max_length=64)
+    typed = forms.CharField(required=False)
+
+    def require(self, text: str) -> None:
+        """Asks for this text, if any, to have been typed."""
+        _require_typed(self, text)
 
 
 class LetRetryForm(forms.Form):

@@ -35,13 +35,21 @@ class Limits:
 
 @dataclass(frozen=True)
 class WaveSoFar:
-    """`failed` and `unreachable` count what ended since the run was last resumed; `planned` its upgrades."""
+    """`failed` and `unreachable` count what ended since the run was last resumed; `planned` its upgrades, `sites` its
+    sites where some of them go in legs (T8).
+    """
 
     number: int
     kind: WaveKind
     planned: int
     failed: int = 0
     unreachable: int = 0
+    sites: int | None = None
+
+    @property
+    def reachable_at_best(self) -> int:
+        """Its sites: one that cannot be reached loses all its legs at once. Without `sites` each upgrade is one."""
+        return self.planned if self.sites is None else self.sites
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ def _judge_wave(wave: WaveSoFar, limits: Limits) -> Halt | None:
             return Halt(HaltCode.CANARY, wave.number, values | {"limit": limits.canaries - 1})
     elif wave.failed >= limits.minimum and wave.failed * PER_CENT > limits.share * wave.planned:
         return Halt(HaltCode.SHARE, wave.number, values | {"limit": most_allowed(wave.planned, limits)})
-    if wave.unreachable >= INCIDENT_LEAST and wave.unreachable * 2 > wave.planned:
+    if wave.unreachable >= INCIDENT_LEAST and wave.unreachable * 2 > wave.reachable_at_best:
         return Halt(HaltCode.UNREACHABLE, wave.number, values)
     return None
 

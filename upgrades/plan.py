@@ -163,7 +163,8 @@ class Decision:
 
     `checks` holds every rule looked at, in order; the first that did not pass decided. All reasons that hold are
     kept, also several of one rule; `code` is the first. `path` leads to `to` over the stepping stones (T8), `legs` is
-    the part of it that fits now. `opens_at` is when the site's turn may come, `latest` until when it may begin; None
+    the part of it that fits now. `opens_at` is when the site's turn may come, `window_opens_at`
+    since when its window is open then, by which waves are made (P4), `latest` until when it may begin; None
     where it does not go. `channel` is what it follows then, None for a pin; `wave` is its wave's number.
     """
 
@@ -174,6 +175,7 @@ class Decision:
     path: tuple[BuildFacts, ...] = ()
     legs: tuple[BuildFacts, ...] = ()
     opens_at: datetime | None = None
+    window_opens_at: datetime | None = None
     latest: datetime | None = None
     channel: Maturity | None = None
     wave: int | None = None
@@ -224,8 +226,8 @@ def promoted(facts: Facts, at: datetime) -> Facts:
 
 def _candidate(decision: Decision) -> Candidate:
     site = decision.site
-    assert decision.opens_at is not None  # noqa: S101 - what goes has a turn
-    return Candidate(site.id, site.slug, site.live, site.canary, decision.opens_at)
+    assert decision.window_opens_at is not None  # noqa: S101 - what goes has a turn
+    return Candidate(site.id, site.slug, site.live, site.canary, decision.window_opens_at)
 
 
 def _turn_order(decision: Decision) -> tuple[bool, int, bool, str]:
@@ -261,7 +263,8 @@ def decide(site: SiteFacts, facts: Facts, at: datetime, until: datetime | None =
     if decision.upgrades or not site.pin_then or not ends or not until or not at < ends < until:
         return decision
     later = _decide(site, facts, ends, until)
-    return later if later.upgrades else decision
+    window = _case(site, facts, at, until).turn.window_opens_at
+    return replace(later, window_opens_at=window or later.window_opens_at) if later.upgrades else decision
 
 
 def _decide(site: SiteFacts, facts: Facts, at: datetime, until: datetime | None) -> Decision:
@@ -272,7 +275,10 @@ def _decide(site: SiteFacts, facts: Facts, at: datetime, until: datetime | None)
     decision = Decision(site, code, case.to, checks, case.path, channel=case.channel)
     if not decision.upgrades:
         return decision
-    return replace(decision, legs=case.legs, opens_at=case.turn.opens_at or at, latest=case.turn.latest)
+    return replace(
+        decision, legs=case.legs, opens_at=case.turn.opens_at or at, latest=case.turn.latest,
+        window_opens_at=case.turn.window_opens_at or at,
+    )  # fmt: skip
 
 
 def _case(site: SiteFacts, facts: Facts, at: datetime, until: datetime | None) -> _Case:

@@ -72,6 +72,10 @@ class UpgradeQuerySet(models.QuerySet["Upgrade"]):
     def active(self) -> UpgradeQuerySet:
         return self.filter(state__in=ACTIVE)
 
+    def in_the_way(self, moment: datetime) -> UpgradeQuerySet:
+        """Under way, or waiting in a run that lasts beyond that moment: its site has no other turn then."""
+        return self.filter(Q(state__in=BEGUN) | Q(state=UpgradeState.WAITING, run__ends_at__gt=moment))
+
     def failed(self) -> UpgradeQuerySet:
         return self.filter(outcome__in=FAILED)
 
@@ -99,11 +103,11 @@ class UpgradeQuerySet(models.QuerySet["Upgrade"]):
         earlier_legs = self.model.objects.filter(
             run=OuterRef("run"), instance=OuterRef("instance"), leg__lt=OuterRef("leg")
         ).exclude(outcome__in=GOOD)
-        stopped = Q(run__halts__isnull=False, run__halts__ended_at=None)
+        stopped = _halts().stopping().filter(run=OuterRef("run"))
         return (
             self.waiting()
             .filter(run__starts_at__lte=now, run__ends_at__gt=now, opens_at__lte=now)
-            .exclude(stopped)
+            .exclude(Exists(stopped))
             .exclude(Exists(earlier_legs))
             .order_by("run_id", "position")
         )
@@ -120,6 +124,10 @@ class RunHaltQuerySet(models.QuerySet["RunHalt"]):
     def undecided(self) -> RunHaltQuerySet:
         """Nothing of their runs begins."""
         return self.filter(ended_at=None)
+
+    def stopping(self) -> RunHaltQuerySet:
+        """Undecided, or a person ended the run: nothing of it begins, also what comes back to it."""
+        return self.filter(Q(ended_at=None) | Q(end=HaltEnd.ENDED))
 
     def unreleased(self) -> RunHaltQuerySet:
         """Their builds are offered to nobody (P5). Withdrawing a build decides about it too."""

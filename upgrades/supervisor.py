@@ -221,6 +221,7 @@ class Supervisor:
             return
         with transaction.atomic():
             ours = claims.still_held(self.token, told)
+            claims.hold_sites(one.upgrade.instance_id for host in ours for one in self._on(host))
             spoilt = {host for host in told if host in ours and not self._keep(host, told[host])}
             runs.settle(self._now())
         self._lose(told.keys() - ours)

@@ -17,13 +17,15 @@ FOR_EVER = datetime(9000, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Turn:
-    """`opens_at` is the first moment at which the site may begin; None where there is none.
+    """`opens_at` is the first moment at which the site may begin; None where there is none. `window_opens_at` is since
+    when its window is open then: a hold or a freeze may have taken the time between.
 
     `latest` is until when it may still begin. `fits` is whether a window that opens is long enough, `opens` whether
     any opens. `paused_by` are the holds and freezes that take every moment away that the windows would give.
     """
 
     opens_at: datetime | None
+    window_opens_at: datetime | None = None
     latest: datetime | None = None
     room: timedelta | None = None
     opens: bool = True
@@ -43,7 +45,8 @@ def turn_of(
     starts = [start for opening in openings if (start := _starts(opening, night, needs))]
     free = [rest for start in starts for rest in _without(start, pauses)]
     if free:
-        return Turn(free[0].starts_at, free[-1].ends_at, _room(openings, free[0].starts_at))
+        window = next(start for start in starts if start.covers(free[0].starts_at))
+        return Turn(free[0].starts_at, window.starts_at, free[-1].ends_at, _room(openings, free[0].starts_at))
     closing = pauses if starts else [pause for pause in pauses if pause.span.covers(at)]
     concerned = starts or [night]
     return Turn(

@@ -146,7 +146,7 @@ def archive_build(
     knows no sites. Raises ArchiveRefused. Registering the same artefact again brings the build back.
     """
     with one_decision_at_a_time():
-        build = Build.objects.select_for_update().get(pk=build.pk)
+        build = Build.objects.select_for_update(no_key=True).get(pk=build.pk)
         if build.is_archived:
             return build, False
         _refuse_what_is_needed(build, keys_in_use)

@@ -41,7 +41,7 @@ def promote_build(
     for a candidate that never moved). Raises PromotionRefused, ReasonMissing, BuildChanged, ChangedMeanwhile.
     """
     with one_decision_at_a_time():
-        build = Build.objects.select_for_update().get(pk=build.pk)
+        build = Build.objects.select_for_update(no_key=True).get(pk=build.pk)
         if build.maturity == to:
             return build.promotions.first(), False
         refuse_unless_seen(build, seen)

@@ -14,7 +14,7 @@ FIELDS = ("smoke", "smoke_reported_at", "channel_since")
 def report_smoke(build: Build, smoke: Smoke, *, now: datetime, actor: Actor = COMMAND) -> Build:
     """Records what the smoke test said. Passing after not having passed starts the soak from zero."""
     with one_decision_at_a_time():
-        build = Build.objects.select_for_update().get(pk=build.pk)
+        build = Build.objects.select_for_update(no_key=True).get(pk=build.pk)
         before = values_of(build, FIELDS)
         if smoke == Smoke.PASSED and build.smoke != Smoke.PASSED:
             build.channel_since = now

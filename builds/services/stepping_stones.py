@@ -17,7 +17,7 @@ def mark_stepping_stone(
     Raises SteppingStoneRefused for what no site may install, ChangedMeanwhile.
     """
     with one_decision_at_a_time():
-        build = Build.objects.select_for_update().get(pk=build.pk)
+        build = Build.objects.select_for_update(no_key=True).get(pk=build.pk)
         if build.stepping_stone:
             return build, False
         refuse_unless_seen(build, seen)
@@ -30,7 +30,7 @@ def unmark_stepping_stone(
 ) -> tuple[Build, bool]:
     """Lets sites pass by it again, and whether this call did it. Raises ChangedMeanwhile."""
     with one_decision_at_a_time():
-        build = Build.objects.select_for_update().get(pk=build.pk)
+        build = Build.objects.select_for_update(no_key=True).get(pk=build.pk)
         if not build.stepping_stone:
             return build, False
         refuse_unless_seen(build, seen)

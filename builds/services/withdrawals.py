@@ -35,7 +35,7 @@ def withdraw_build(
     if not reason.strip():
         raise ReasonMissing(f"Withdrawing {build.version} needs a reason.")
     with one_decision_at_a_time():
-        build = Build.objects.select_for_update().get(pk=build.pk)
+        build = Build.objects.select_for_update(no_key=True).get(pk=build.pk)
         if build.is_withdrawn:
             return build, False
         refuse_unless_seen(build, seen)

@@ -17,7 +17,7 @@ def note_version(instance: Instance, raw: str, *, now: datetime) -> bool:
     Looks the site up anew, so that nothing else of the row is written.
     """
     with transaction.atomic():
-        locked = Instance.objects.select_for_update().get(pk=instance.pk)
+        locked = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
         drifted = locked.report(raw, now=now)
     instance.refresh_from_db(fields=["reported_version", "reported_key", "reported_at"])
     return drifted

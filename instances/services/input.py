@@ -21,7 +21,7 @@ def locked(instances: Iterable[Instance]) -> list[Instance]:
     a join would not see. Raises UnknownSite for what was deleted meanwhile.
     """
     numbers = {instance.pk: instance for instance in instances}
-    held = Instance.objects.select_for_update().filter(pk__in=numbers).order_by("pk")
+    held = Instance.objects.select_for_update(no_key=True).filter(pk__in=numbers).order_by("pk")
     rows = list(held.prefetch_related("target_build"))
     if gone := sorted(str(numbers[pk]) for pk in numbers.keys() - {row.pk for row in rows}):
         raise UnknownSite(f"No site is named {', '.join(gone)} any more.")

@@ -71,6 +71,8 @@ def _check_pinnable(build: Build) -> None:
     facts = build.facts()
     if facts.withdrawn:
         raise TargetRefused(f"{build} was withdrawn. Choose another build.")
+    if facts.archived:
+        raise TargetRefused(f"{build} was archived, and its artefact removed. Choose another build.")
     if facts.quarantined:
         raise TargetRefused(f"The artefact of {build} no longer matches its checksum. Choose another build.")
     if not facts.smoke_passed:

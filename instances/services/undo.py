@@ -57,9 +57,12 @@ class Undo:
         numbers = [(change.after or change.before)["hold"] for change in chosen]
         return list(Hold.objects.filter(pk__in=numbers).select_related("instance").order_by("pk"))
 
-    def spans(self) -> dict[int, Span]:
+    def spans(self) -> dict[int, list[Span]]:
         """When each site would be held again, for the holds that the act ended."""
-        return {hold.instance_id: Span(hold.starts_at, hold.ends_at) for hold in self.holds()}
+        found: dict[int, list[Span]] = defaultdict(list)
+        for hold in self.holds():
+            found[hold.instance_id].append(Span(hold.starts_at, hold.ends_at))
+        return found
 
     def tags(self) -> tuple[dict[int, set[str]], dict[int, set[str]]]:
         """What each site gets back and what it loses."""

@@ -38,7 +38,7 @@ from releasemgr.roles import roles_with
 from upgrades.exceptions import PlanChanged
 from upgrades.night import Night
 from upgrades.selection import canonical, read_query
-from upgrades.services.planning import next_night
+from upgrades.services.planning import next_night, rest_of_tonight
 from upgrades.services.selections import as_shown, preview_change
 
 SKIP = "skip"
@@ -94,7 +94,7 @@ def bulk(request: HttpRequest, name: str) -> HttpResponse:
         messages.info(request, _("Choose sites first."))
         return redirect("sites")
     night = next_night(now)
-    first = _first_values(chosen.sites, chosen.query) | _prefilled(name, night)
+    first = _first_values(chosen.sites, chosen.query) | _prefilled(name, rest_of_tonight(now))
     form = kind.form_class(first) if name == SKIP else kind.form_class(initial=first)
     return _answer(_page_of(request, kind, chosen.sites, form, now, night))
 
@@ -263,6 +263,8 @@ def undo(request: HttpRequest, first: int, last: int) -> HttpResponse:
     sites = _sites_of(form) if request.method == "POST" else found.sites
     act = UndoAct(sites, form, now, night, found)
     check(request, act.of.permission)
+    if act.consents_to_older:
+        check(request, DOWNGRADE)
     form.full_clean()
     page = Page(request, UndoAct, sites, form, now, night, act, overtaken=found.overtaken)
     if request.method != "POST":
@@ -291,6 +293,7 @@ def _context(page: Page) -> dict[str, Any]:
         "act": page.act,
         "form": page.form,
         "preview": preview,
+        "undoes": isinstance(page.act, UndoAct),
         "title": title,
         "verb": title,
         "fields": page.kind.template,

@@ -199,7 +199,7 @@ class HoldAct(BulkAct[BulkHoldForm]):
         refuse(span_faults(self.span.starts_at, self.span.ends_at, self.now))
 
     def change(self) -> Change:
-        return with_holds(dict.fromkeys([site.pk for site in self.sites], self.span), "")
+        return with_holds({site.pk: [self.span] for site in self.sites}, "")
 
     @property
     def sentence(self) -> str:
@@ -351,6 +351,11 @@ class UndoAct(BulkAct[UndoForm]):
                 return with_holds(self.undo.spans(), "")
             case _:
                 return with_tags(*self.undo.tags(), self.night)
+
+    @property
+    def consents_to_older(self) -> bool:
+        """Whether consent to a downgrade comes back with it, which needs a permission of its own (T4)."""
+        return any(aim.downgrade for aim in self._aims)
 
     @cached_property
     def _aims(self) -> list[Any]:

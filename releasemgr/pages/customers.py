@@ -21,6 +21,7 @@ from releasemgr.lib.history.services import last_seen
 from releasemgr.lib.permission import needs
 from releasemgr.pages.acting import SAVED, Given, actor_of, carried_out
 from releasemgr.pages.activity import activity_of
+from releasemgr.pages.saving import seen_of
 from releasemgr.pages.site import AHEAD
 from releasemgr.pages.site_table import SiteTable
 from releasemgr.pages.tonight_plan import plan_of_tonight
@@ -108,7 +109,7 @@ def _page(request: HttpRequest, form: CustomerForm, who: Customer | None, status
     context = {
         "form": form,
         "customer": who,
-        "seen": last_seen(who) if who else 0,
+        "seen": seen_of(form, who, status) if who else 0,
         "may_delete": who and request.user.has_perm(DELETE),
     }
     return render(request, "instances/customer_form.html", context, status=status)

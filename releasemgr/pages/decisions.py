@@ -94,8 +94,8 @@ def _nights_off(now: datetime) -> Iterator[Entry]:
         colour=Colour.HOLD,
         title=_("Nights are switched off"),
         text=_("Since %(since)s, by %(who)s: “%(reason)s”.") % said,
-        url=reverse("nights"),
-        button=_("Switch them on…"),
+        url=reverse("tonight"),
+        button=_("Open the plan"),
     )
 
 

@@ -126,7 +126,7 @@ def _suggested(request: HttpRequest, now: datetime) -> dict[str, Any]:
     found["ends_at"] = evening.replace(hour=6) + timedelta(days=1)
     slug = request.GET.get("customer")
     if slug is not None:
-        customer = get_object_or_404(Customer, slug=slug)
+        customer = get_object_or_404(Customer, slug=slug.replace("\x00", ""))
         found |= {"scope": FreezeScope.CUSTOMER.value, "customer": customer.slug, "name": customer.name[:80]}
     return found
 
@@ -367,21 +367,18 @@ def _end(request: HttpRequest, shown: Freeze, now: datetime) -> HttpResponse:
     said = {"actor": _actor(request), "now": now, "reason": form.cleaned_data["reason"]}
     said["seen"] = form.cleaned_data["seen"] or 0
     try:
-        if form.ends_at:
-            end_freeze_on(shown, form.ends_at, **said)
-        else:
-            end_freeze(shown, **said)
+        changed = end_freeze_on(shown, form.ends_at, **said) if form.ends_at else end_freeze(shown, **said)
     except ChangedMeanwhile as refused:
         return _end_page(request, form, shown, now, status=CONFLICT, theirs=_line_of(refused, now))
     except InvalidInput as refused:
         form.add_error("at", [sentence for sentences in refused.errors.values() for sentence in sentences])
         return _end_page(request, form, shown, now, status=INVALID)
-    messages.success(request, _ended_words(form, shown))
+    messages.success(request, _ended_words(form, shown) if changed else _("Nothing was changed."))
     return redirect(shown)
 
 
 def _ended_words(form: EndForm, shown: Freeze) -> str:
-    words = _("%(name)s ends later now.") if form.ends_at else _("%(name)s is over.")
+    words = _("%(name)s ends on another day now.") if form.ends_at else _("%(name)s is over.")
     return words % {"name": shown.name}
 
 

@@ -20,7 +20,7 @@ from builds.services import set_channel_policy
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.history.models import Change
-from releasemgr.lib.history.services import last_seen, type_of
+from releasemgr.lib.history.services import type_of
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs, person
 from releasemgr.pages.activity import Line, activity_of, lines_of
@@ -133,7 +133,7 @@ def _page(
     context: dict[str, Any] = {
         "channel": channel,
         "row": GateRow(channel, channel.name in ("release", "stable")),
-        "form": with_seen(form, last_seen(channel)),
+        "form": with_seen(form, channel, status),
         "title": _("Gates of %(channel)s") % {"channel": channel.name},
         "verb": _("Save the gates of %(channel)s") % {"channel": channel.name},
         "back": reverse("gates"),

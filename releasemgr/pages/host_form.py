@@ -20,6 +20,7 @@ from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
 from releasemgr.pages.acting import SAVED, Given, actor_of, carried_out, foreseen, wants_preview
 from releasemgr.pages.foreseen import Said, foresee
+from releasemgr.pages.saving import seen_of
 from upgrades.services.planning import Effect, next_night
 
 ADD, EDIT, DELETE = "instances.add_host", "instances.change_host", "instances.delete_host"
@@ -101,7 +102,7 @@ def _page(
         "form": form,
         "host": shown,
         "said": said,
-        "seen": last_seen(shown) if shown else 0,
+        "seen": seen_of(form, shown, status) if shown else 0,
         "may_delete": shown and request.user.has_perm(DELETE),
     }
     if wants_fragment(request):

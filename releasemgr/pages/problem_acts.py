@@ -30,7 +30,6 @@ from builds.services import (
 )
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
-from releasemgr.lib.history.services import last_seen
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs, person
 from releasemgr.pages.found import build_or_404
@@ -195,7 +194,7 @@ def _act_page(
     values = {"name": shown.name}
     context = {
         "problem": shown,
-        "form": with_seen(form, last_seen(shown)),
+        "form": with_seen(form, shown, status),
         "title": str(act.title) % values,
         "explains": act.explains,
         "verb": str(act.verb) % values,
@@ -269,7 +268,7 @@ def problem_accept(request: HttpRequest, number: int, version: str) -> HttpRespo
     context = {
         "problem": shown,
         "build": build,
-        "form": with_seen(form, last_seen(shown)),
+        "form": with_seen(form, shown, status),
         "title": _("Acknowledge %(name)s for %(version)s") % values,
         "explains": _("You accept the problem for this build alone, by name. A problem that becomes worse asks again."),
         "verb": _("Acknowledge %(name)s for %(version)s") % values,

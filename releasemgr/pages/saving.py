@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import TypeVar
 
 from django import forms
+from django.db.models import Model
 
 from builds.exceptions import BuildError, FieldRefused
 from builds.exceptions import ReasonMissing as BuildReasonMissing
-from releasemgr.lib.history.services import ChangedMeanwhile
+from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
 from releasemgr.pages.meanwhile import meanwhile_words
 from upgrades.exceptions import ReasonMissing, UpgradeError
 
@@ -33,10 +34,17 @@ def tried(form: forms.Form, act: Callable[[], T], now: datetime) -> tuple[T | No
     return None, INVALID
 
 
-def with_seen(form: forms.Form, seen: int, name: str = "seen") -> forms.Form:
-    """The same form, whose next answer is about what the page shows now (T7)."""
+def with_seen(form: forms.Form, subject: Model, status: int) -> forms.Form:
+    """The same form, with what its next answer will have seen (T7)."""
+    seen = seen_of(form, subject, status)
     if form.is_bound:
-        form.data = {**dict(form.data.items()), name: str(seen)}
+        form.data = {**dict(form.data.items()), "seen": str(seen)}
     else:
-        form.initial[name] = seen
+        form.initial["seen"] = seen
     return form
+
+
+def seen_of(form: forms.Form, subject: Model, status: int) -> int:
+    """What was seen when the form was opened; what is there now, only once a conflict has shown it (T7)."""
+    posted = form.data.get("seen", "") if form.is_bound and status != REFUSED else ""
+    return int(posted) if str(posted).isascii() and str(posted).isdigit() else last_seen(subject)

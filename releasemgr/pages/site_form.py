@@ -23,6 +23,7 @@ from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
 from releasemgr.pages.acting import SAVED, Given, actor_of, carried_out, foreseen, wants_preview
 from releasemgr.pages.foreseen import Said, chance_of, effect_said, foresee, foresee_site
+from releasemgr.pages.saving import seen_of
 from releasemgr.pages.site import EDIT, load_site
 from upgrades.night import DAY
 from upgrades.recipes.recipe import known_recipes
@@ -117,7 +118,7 @@ def _page(
         "form": form,
         "site": shown,
         "said": said,
-        "seen": last_seen(shown) if shown else 0,
+        "seen": seen_of(form, shown, status) if shown else 0,
         "opens": opens_next(form["window"].value() or "", now),
         "may_delete": shown and request.user.has_perm(DELETE),
     }

@@ -23,10 +23,10 @@ from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
 from releasemgr.pages.acting import SAVED, Act, Given, actor_of, carried_out, foreseen, wants_preview
 from releasemgr.pages.foreseen import Said, foresee_site
+from releasemgr.pages.saving import seen_of
 from releasemgr.pages.site import HOLD, load_site
-from upgrades.models import Run, Schedule
 from upgrades.night import Night
-from upgrades.services.planning import next_night
+from upgrades.services.planning import next_night, rest_of_tonight
 
 USUAL = timedelta(days=7)
 
@@ -89,7 +89,7 @@ def hold(request: HttpRequest, slug: str) -> HttpResponse:
 def skip(request: HttpRequest, slug: str) -> HttpResponse:
     """Leaves the site alone until the end of tonight."""
     shown, now = load_site(slug), clock.now()
-    night = _tonight(now)
+    night = rest_of_tonight(now)
     opened: list[Hold] = []
 
     def act(given: Given) -> None:
@@ -111,14 +111,6 @@ def skip(request: HttpRequest, slug: str) -> HttpResponse:
         ends_at=lambda given: night.ends_at,
     )  # fmt: skip
     return _answer(request, asking)
-
-
-def _tonight(now: datetime) -> Night:
-    """What is left of the night that is under way, else the next one."""
-    latest = Schedule.objects.get().timetable.latest(now)
-    if latest.covers(now) and Run.objects.nightly().open().filter(date=latest.date).exists():
-        return Night(latest.date, now, latest.ends_at)
-    return next_night(now)
 
 
 def _tell_held(request: HttpRequest, held: Hold, now: datetime) -> None:
@@ -206,7 +198,7 @@ def _answer(request: HttpRequest, asking: Asking) -> HttpResponse:
         "asking": asking,
         "form": form,
         "said": foreseen(form, asking.foresee) if status == SAVED else None,
-        "seen": last_seen(asking.site),
+        "seen": seen_of(form, asking.site, status),
     }
     if wants_fragment(request):
         return render(request, "components/_said.html", context)

@@ -50,6 +50,7 @@ def snooze(request: HttpRequest) -> HttpResponse:
     if "wake" in request.POST:
         Snooze.objects.filter(key=key).delete()
     else:
+        Snooze.objects.filter(until__lte=now).delete()
         Snooze.objects.update_or_create(key=key, defaults={"until": now + A_DAY, "at": now, "by": person(request)})
         messages.success(request, _("Put off until tomorrow, for everyone."))
     return redirect("overview")

@@ -11,7 +11,6 @@ from builds.models import Build
 from builds.services import mark_stepping_stone, unmark_stepping_stone
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
-from releasemgr.lib.history.services import last_seen
 from releasemgr.lib.permission import needs, person
 from releasemgr.pages.found import build_or_404
 from releasemgr.pages.outlook import tonight_of
@@ -42,7 +41,7 @@ def stepping_stone(request: HttpRequest, version: str) -> HttpResponse:
     context = {
         "build": build,
         "mark": mark,
-        "form": with_seen(form, last_seen(build)),
+        "form": with_seen(form, build, status),
         "title": _title(build, mark),
         "verb": _title(build, mark),
         "back": build.get_absolute_url(),

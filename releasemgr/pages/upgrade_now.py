@@ -21,7 +21,7 @@ from releasemgr.pages.selection import SelectionRefused, filter_refused, selecte
 from releasemgr.roles import roles_with
 from upgrades.choices import WaveChoice
 from upgrades.exceptions import PlanChanged
-from upgrades.forms import THROUGH, UpgradeNowForm
+from upgrades.forms import THROUGH, UpgradeNowForm, live_to_type
 from upgrades.plan import Decision, Rule, fingerprint, plan_with_waves
 from upgrades.sentences import LOOKS, Look, decision_sentence, rule_sentence
 from upgrades.services.facts import ALWAYS_WAIVED, facts_now
@@ -77,10 +77,7 @@ class Preview:
 
     @property
     def to_type(self) -> str:
-        """What a person types before live sites are upgraded: the one's name, or how many. Empty for none."""
-        if not self.live:
-            return ""
-        return self.live[0].site.slug if len(self.live) == 1 else str(len(self.live))
+        return live_to_type([decision.site.slug for decision in self.live])
 
     def by_wave(self) -> list["WaveRows"]:
         """The sites that go, in the run's order."""

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
@@ -73,6 +73,11 @@ def still_held(token: uuid.UUID, hosts: Collection[int]) -> set[int]:
     return set(ours.values_list("host_id", flat=True))
 
 
+def hold_sites(numbers: Iterable[int]) -> None:
+    """Locks the sites in the order in which everybody does, before any of them is written. One query."""
+    list(Instance.objects.select_for_update(no_key=True).filter(pk__in=set(numbers)).order_by("pk").values_list("pk"))
+
+
 def release(token: uuid.UUID, hosts: Collection[int] | None = None) -> None:
     """Gives these hosts, or all that are ours, to whoever claims next."""
     ours = HostLease.objects.filter(token=token)
@@ -97,9 +102,9 @@ def begin_all(upgrades: Sequence[Upgrade], *, now: datetime) -> list[Upgrade]:
         Policy.objects.select_for_update().get()
         run = Run.objects.select_for_update().get(pk=upgrades[0].run_id)
         left = room()
-        if not left or run.halts.undecided().exists():
+        if not left or run.halts.stopping().exists():
             return []
-        sites = Instance.objects.select_for_update().filter(pk__in={one.instance_id for one in upgrades})
+        sites = Instance.objects.select_for_update(no_key=True).filter(pk__in={one.instance_id for one in upgrades})
         decisions = decide_at_starts(run, list(sites.order_by("pk")), now=now)
         begun: dict[int, Upgrade] = {}
         for upgrade in upgrades:

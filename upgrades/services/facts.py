@@ -115,7 +115,7 @@ class _Around:
             numbers = [site.pk for site in chosen]
             upgrades, sites = upgrades.filter(instance__in=numbers), sites.filter(pk__in=numbers)
         return cls(
-            running=_by_site(upgrades.begun() if starting else upgrades.active()),
+            running=_by_site(upgrades.begun() if starting else upgrades.in_the_way(after)),
             stuck=_by_site(upgrades.awaiting_a_person()),
             parked=_parked(upgrades),
             pauses=pauses_for(chosen, after, before),

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Count, Max
 
 from builds.models import Build
 from releasemgr.lib.actors import AUTOMATIC, Actor
@@ -61,8 +61,9 @@ def _so_far(run: Run, counted: Sequence[Upgrade]) -> list[WaveSoFar]:
             wave.number, WaveKind(wave.kind), wave.planned,
             failed=sum(one.outcome in BROKE for one in found[wave.pk]),
             unreachable=sum(one.end_code == EndCode.UNREACHABLE for one in found[wave.pk]),
+            sites=wave.sites,
         )
-        for wave in run.waves.all()
+        for wave in run.waves.annotate(sites=Count("upgrades__instance", distinct=True))
     ]  # fmt: skip
 
 

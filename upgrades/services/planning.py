@@ -33,6 +33,14 @@ def next_night(now: datetime, timetable: Timetable | None = None) -> Night:
     return night
 
 
+def rest_of_tonight(now: datetime) -> Night:
+    """What is left of the night that is under way, else the next one: what a person means by tonight."""
+    latest = Schedule.objects.get().timetable.latest(now)
+    if latest.covers(now) and Run.objects.nightly().open().filter(date=latest.date).exists():
+        return Night(latest.date, now, latest.ends_at)
+    return next_night(now)
+
+
 def plan_night(now: datetime, at: datetime | None = None) -> tuple[Night, list[Decision]]:
     """The next night after `now` (or one that starts at `at`), and what it does to every site."""
     night = night_from(at, now) if at else next_night(now)

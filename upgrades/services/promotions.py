@@ -26,7 +26,7 @@ def promote_as_shown(
     `promote_build` raises; then nothing is moved.
     """
     with one_decision_at_a_time():
-        locked = Build.objects.select_for_update().get(pk=build.pk)
+        locked = Build.objects.select_for_update(no_key=True).get(pk=build.pk)
         preview = preview_move(locked, to, next_night(now), now=now)
         if locked.stage != to:
             _refuse_unless_shown(preview, seen, "promoted")
@@ -45,7 +45,7 @@ def withdraw_as_shown(
     Raises PlanChanged, and what `withdraw_build` raises; then nothing is withdrawn.
     """
     with one_decision_at_a_time():
-        locked = Build.objects.select_for_update().get(pk=build.pk)
+        locked = Build.objects.select_for_update(no_key=True).get(pk=build.pk)
         chosen = None if isinstance(replacement, Unanswered) else replacement
         if not locked.is_withdrawn:
             _refuse_unless_shown(preview_withdrawal(locked, next_night(now), replacement=chosen), seen, "withdrawn")

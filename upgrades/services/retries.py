@@ -4,11 +4,12 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from instances.models import Instance
 from releasemgr.lib.actors import Actor
 from releasemgr.lib.history.services import record
-from upgrades.choices import BROKE, CONNECTION_TROUBLE, EXCUSED, FAILED, Outcome, RunKind
+from upgrades.choices import BROKE, CONNECTION_TROUBLE, EXCUSED, FAILED, GOOD, Outcome, RunKind
 from upgrades.exceptions import NothingToUpgrade, ReasonMissing, UpgradeChanged
 from upgrades.models import Run, Upgrade
 from upgrades.plan import fingerprint, plan
@@ -18,13 +19,9 @@ from upgrades.services.runs import start_upgrades
 
 def retryable(run: Run) -> list[Upgrade]:
     """The failed upgrades of a run whose sites have seen no upgrade since and wait for nobody, in the run's order."""
-    failed = run.upgrades.failed().for_list().exclude(outcome=Outcome.NEEDS_A_PERSON, decided_at=None)
-    newest = dict(
-        Upgrade.objects.filter(instance__in=[one.instance_id for one in failed])
-        .order_by("pk")
-        .values_list("instance_id", "pk")
-    )
-    return [one for one in failed if newest[one.instance_id] == one.pk]
+    later = Upgrade.objects.filter(instance=OuterRef("instance"), pk__gt=OuterRef("pk")).exclude(run=run)
+    failed = run.upgrades.failed().exclude(outcome=Outcome.NEEDS_A_PERSON, decided_at=None)
+    return list(failed.exclude(Exists(later)).for_list())
 
 
 class RetryPreview:
@@ -66,16 +63,18 @@ def retry_failed(
 
 
 def let_retry(upgrade: Upgrade, *, actor: Actor, now: datetime, note: str) -> Instance:
-    """Lets the nights try this build on this site again, with a reason (P11).
+    """Lets the nights try this build on this site again, however often it failed there, with a reason (P11).
 
     Raises ReasonMissing, or UpgradeChanged where it is not parked.
     """
     if not note.strip():
         raise ReasonMissing("Letting the nights try again needs a reason: say what has changed.")
     with transaction.atomic():
-        parked = Upgrade.objects.failed().filter(pk=upgrade.pk, retried_at=None).exclude(end_code__in=EXCUSED)
-        if not parked.update(retried_at=now, retried_by=actor.user, retry_note=note.strip()):
+        parked = Upgrade.objects.failed().filter(retried_at=None).exclude(end_code__in=EXCUSED)
+        if not parked.filter(pk=upgrade.pk).exists():
             raise UpgradeChanged(f"Upgrade {upgrade.pk} is not parked.")
+        same = parked.filter(instance=upgrade.instance_id, build=upgrade.build_id)
+        same.update(retried_at=now, retried_by=actor.user, retry_note=note.strip())
         record("site.unparked", upgrade.instance, actor=actor, now=now, reason=note, after={"upgrade": upgrade.pk})
     return upgrade.instance
 
@@ -92,4 +91,4 @@ def is_parked(upgrade: Upgrade) -> bool:
     if not is_parking(upgrade) or (upgrade.outcome == Outcome.NEEDS_A_PERSON and not upgrade.decided_at):
         return False
     later = Upgrade.objects.filter(instance=upgrade.instance_id, build=upgrade.build_id, pk__gt=upgrade.pk)
-    return not later.exclude(outcome=None).exists()
+    return not later.filter(outcome__in=GOOD).exists()

@@ -120,15 +120,14 @@ def with_targets(targets: Mapping[int, Target], consents: Collection[int] = ()) 
     )
 
 
-def with_holds(spans: Mapping[int, Span], reason: str) -> Change:
+def with_holds(spans: Mapping[int, Iterable[Span]], reason: str) -> Change:
     """The sites are held for these times, by their id."""
-    return _each(
-        lambda site: (
-            replace(site, pauses=(*site.pauses, Pause(PauseKind.HOLD, 0, spans[site.id], reason)))
-            if site.id in spans
-            else site
-        )
-    )
+
+    def held(site: SiteFacts) -> SiteFacts:
+        more = [Pause(PauseKind.HOLD, 0, span, reason) for span in spans.get(site.id, ())]
+        return replace(site, pauses=(*site.pauses, *more))
+
+    return _each(held)
 
 
 def without_holds(numbers: Collection[int] | None = None) -> Change:

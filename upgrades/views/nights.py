@@ -29,6 +29,8 @@ def nights(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return _page(request, policy, NightsForm(initial={"switch": "on" if are_off else "off"}))
     form = NightsForm(request.POST)
+    if form.data.get("switch") == ("off" if are_off else "on"):
+        return _page(request, policy, form, status=409)
     if not form.is_valid():
         return _page(request, policy, form, status=422)
     switch_on = form.cleaned_data["switch"] == "on"

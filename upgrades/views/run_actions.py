@@ -28,7 +28,7 @@ from releasemgr.roles import roles_with
 from upgrades import run_words, sentences
 from upgrades.choices import BEGUN, UpgradeState
 from upgrades.exceptions import NothingToUpgrade, PlanChanged, RunChanged
-from upgrades.forms import ReasonForm, RetryForm
+from upgrades.forms import ReasonForm, RetryForm, live_to_type
 from upgrades.models import Run, RunHalt
 from upgrades.plan import Decision
 from upgrades.services import halts as verbs
@@ -285,6 +285,8 @@ def retry(request: HttpRequest, number: int) -> HttpResponse:
     if request.method != "POST":
         return _retry_page(request, run, site, preview, RetryForm())
     form = RetryForm(request.POST)
+    if form.is_valid():
+        form.require(_to_type(preview))
     if not form.is_valid():
         return _retry_page(request, run, site, preview, form, status=422)
     if not preview.going:
@@ -299,6 +301,10 @@ def retry(request: HttpRequest, number: int) -> HttpResponse:
     return redirect(started)
 
 
+def _to_type(preview: RetryPreview) -> str:
+    return live_to_type([decision.site.slug for decision in preview.going if decision.site.live])
+
+
 def _retry_page(
     request: HttpRequest, run: Run, site: Instance | None, preview: RetryPreview, form: RetryForm, *, status: int = 200
 ) -> HttpResponse:
@@ -308,6 +314,7 @@ def _retry_page(
         "site": site,
         "preview": preview,
         "form": form,
+        "to_type": _to_type(preview),
         "changed": status == 409,
         "confirm": _retry_confirm(run, preview),
         "going": _retry_table(_("Sites that are tried again"), preview.going, preview),

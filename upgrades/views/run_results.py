@@ -180,13 +180,13 @@ def failure_groups(run: Run, upgrades: Sequence[Upgrade], now: datetime, *, may_
     failed = [upgrade for upgrade in upgrades if upgrade.outcome in FAILED]
     if not failed:
         return []
-    newest, seen = _newest(failed), _seen_before(failed)
+    later, seen = _later(run, failed), _seen_before(failed)
     groups: dict[str, list[Upgrade]] = defaultdict(list)
     for upgrade in failed:
         groups[upgrade.fingerprint or str(upgrade.pk)].append(upgrade)
     return [
         FailureGroup(
-            [_failure(one, newest[one.instance_id], run, may_retry=may_retry) for one in members],
+            [_failure(one, later.get(one.instance_id), run, may_retry=may_retry) for one in members],
             _error(members[0]),
             run_words.same_failure(*seen.get(key, (1, 1, None)), before=run.starts_at, now=now),
         )
@@ -194,10 +194,11 @@ def failure_groups(run: Run, upgrades: Sequence[Upgrade], now: datetime, *, may_
     ]
 
 
-def _newest(failed: Sequence[Upgrade]) -> dict[int, Upgrade]:
-    """The last upgrade of each of these sites, by the site's key."""
-    sites = [one.instance_id for one in failed]
-    found = Upgrade.objects.filter(instance__in=sites).order_by("instance_id", "-pk").distinct("instance_id")
+def _later(run: Run, failed: Sequence[Upgrade]) -> dict[int, Upgrade]:
+    """The last upgrade of each of these sites since this run, by the site's key. Legs of this run are none (T8)."""
+    sites, last = [one.instance_id for one in failed], max((one.pk for one in failed), default=0)
+    since = Upgrade.objects.filter(instance__in=sites, pk__gt=last).exclude(run=run)
+    found = since.order_by("instance_id", "-pk").distinct("instance_id")
     return {one.instance_id: one for one in found.defer("journal")}
 
 
@@ -209,19 +210,19 @@ def _seen_before(failed: Sequence[Upgrade]) -> dict[str, tuple[int, int, datetim
     return {key: (sites, times, first) for key, sites, times, first in rows}
 
 
-def _failure(upgrade: Upgrade, newest: Upgrade, run: Run, *, may_retry: bool) -> Failure:
+def _failure(upgrade: Upgrade, later: Upgrade | None, run: Run, *, may_retry: bool) -> Failure:
     outcome = Outcome(upgrade.outcome or "")
     return Failure(
         upgrade,
         sentences.result_words(outcome, upgrade.end_values),
         sentences.standing_words(outcome, upgrade.end_values),
-        [*_what_to_do(upgrade, newest, run, may_retry=may_retry), _log_link(upgrade)],
+        [*_what_to_do(upgrade, later, run, may_retry=may_retry), _log_link(upgrade)],
     )
 
 
-def _what_to_do(upgrade: Upgrade, newest: Upgrade, run: Run, *, may_retry: bool) -> list[RowLink]:
-    if newest.pk != upgrade.pk:
-        return [_later_link(newest)]
+def _what_to_do(upgrade: Upgrade, later: Upgrade | None, run: Run, *, may_retry: bool) -> list[RowLink]:
+    if later is not None:
+        return [_later_link(later)]
     if upgrade.outcome == Outcome.NEEDS_A_PERSON and not upgrade.decided_at:
         return [RowLink(_("Unlock…"), f"{upgrade.get_absolute_url()}#decide", f"unlock-{upgrade.pk}", "lock-open")]
     if not may_retry:
