@@ -93,7 +93,7 @@ class Shell:
     @cached_property
     def news(self) -> News | None:
         """None for whoever may not see the fleet."""
-        return news(clock.now()) if self.user.has_perm("upgrades.view_run") else None
+        return news(clock.now(), self.request) if self.user.has_perm("upgrades.view_run") else None
 
     def _shows(self, paths: tuple[str, ...]) -> bool:
         here = self.request.path.removeprefix(self.root)

@@ -59,3 +59,21 @@ class Profile(models.Model):
 def profile_of(user: User) -> Profile:
     """One query. Not yet saved for someone who never changed anything."""
     return Profile.objects.filter(user_id=user.pk).first() or Profile(user_id=user.pk)
+
+
+class Snooze(models.Model):
+    """An entry of “Needs a decision” that a person put off for all, until then. `key` names its cause."""
+
+    key = models.CharField(max_length=200, unique=True)
+    until = models.DateTimeField()
+    at = models.DateTimeField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+
+    class Meta:
+        default_permissions = ("add",)
+        constraints = [
+            models.CheckConstraint(condition=models.Q(until__gt=models.F("at")), name="snooze_ends_after_it_begins")
+        ]
+
+    def __str__(self) -> str:
+        return self.key

@@ -16,7 +16,10 @@ VIEW = [
     "upgrades.view_run", "upgrades.view_upgrade", "upgrades.view_runhalt", "upgrades.view_policy",
     "history.view_change",
 ]  # fmt: skip
-SUPPORT = ["instances.change_target", "instances.hold_site", "builds.add_problem", "builds.change_problem"]
+SUPPORT = [
+    "instances.change_target", "instances.hold_site", "builds.add_problem", "builds.change_problem",
+    "releasemgr.add_snooze",
+]  # fmt: skip
 RELEASES = [
     "builds.add_build", "builds.promote_build", "builds.withdraw_build", "builds.change_policy",
     "builds.override_gate", "builds.add_acknowledgement", "builds.mark_stepping_stone",

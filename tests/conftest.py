@@ -16,6 +16,7 @@ from pytest_django import DjangoDbBlocker, Settings
 
 from releasemgr.lib import clock
 from tests import fresh_database
+from tests.clients import SignedInClient
 from tests.factories import NOW, make_user
 
 sys.dont_write_bytecode = False  # or each worker of each run compiles every test again, for five seconds
@@ -114,6 +115,11 @@ def plain_pages() -> Generator[None]:
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
     ):
         yield
+
+
+@pytest.fixture
+def client() -> SignedInClient:
+    return SignedInClient()
 
 
 @pytest.fixture

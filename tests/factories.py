@@ -38,7 +38,7 @@ def make_user(*, role: str | None = None, **values: Any) -> User:
     username = values.pop("username", None) or f"{slugify(role or 'stranger')}-{next(_number)}"
     user = User.objects.create_user(username, password=values.pop("password", "correct horse"), **values)
     if role:
-        user.groups.add(Group.objects.get(name=role))
+        User.groups.through.objects.create(user=user, group=Group.objects.get(name=role))
     return user
 
 

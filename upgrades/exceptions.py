@@ -35,6 +35,14 @@ class RunChanged(UpgradeError):
     """The run is not any more as the caller saw it; nothing was done."""
 
 
+class UnknownRun(UpgradeError):
+    """No run has this number."""
+
+
+class UnknownUpgrade(UpgradeError):
+    """No upgrade has this number."""
+
+
 class ContactError(Exception):
     """The text is one sentence for a person, or what the host itself printed."""
 

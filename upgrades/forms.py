@@ -47,3 +47,44 @@ class UnlockForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 3}),
         help_text=_("It stays with this upgrade, with your name."),
     )
+
+
+class ReasonForm(forms.Form):
+    """Why somebody does something about a run, and the last change of it that they saw (T7)."""
+
+    reason = forms.CharField(
+        label=_("Reason, shown to everyone"), max_length=1000, widget=forms.Textarea(attrs={"rows": 2})
+    )
+    seen = forms.IntegerField(widget=forms.HiddenInput)
+
+
+class RetryForm(forms.Form):
+    """Why what failed is tried again, and the fingerprint of the plan that was shown."""
+
+    reason = forms.CharField(
+        label=_("Reason: what has changed since it failed"), max_length=500, widget=forms.Textarea(attrs={"rows": 2})
+    )
+    seen = forms.CharField(widget=forms.HiddenInput, max_length=64)
+
+
+class LetRetryForm(forms.Form):
+    note = forms.CharField(
+        label=_("What has changed"), max_length=1000, widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("It stays with this upgrade, with your name."),
+    )  # fmt: skip
+
+
+class NightsForm(forms.Form):
+    """What the page was shown to do, and why; switching them on needs no reason."""
+
+    switch = forms.ChoiceField(choices=[("on", "on"), ("off", "off")], widget=forms.HiddenInput)
+    reason = forms.CharField(
+        label=_("Reason, shown to everyone"), required=False, max_length=500,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )  # fmt: skip
+
+    def clean(self) -> dict[str, object]:
+        cleaned = super().clean() or {}
+        if cleaned.get("switch") == "off" and not cleaned.get("reason"):
+            self.add_error("reason", gettext("Switching the nights off needs a reason."))
+        return cleaned

@@ -122,13 +122,18 @@ class RunHaltQuerySet(models.QuerySet["RunHalt"]):
         return self.filter(ended_at=None)
 
     def unreleased(self) -> RunHaltQuerySet:
-        """Their builds are offered to nobody (P5)."""
-        return self.filter(released_at=None).exclude(builds=None)
+        """Their builds are offered to nobody (P5). Withdrawing a build decides about it too."""
+        return self.filter(released_at=None, builds__isnull=False, builds__withdrawn_at=None).distinct()
 
     def standing(self) -> RunHaltQuerySet:
         """What a person still has to decide: a run that stands still, or builds that nobody is offered."""
-        over = Q(end=HaltEnd.RUN_OVER, released_at=None, builds__isnull=False)
-        return self.filter(Q(ended_at=None) | over)
+        over = Q(end=HaltEnd.RUN_OVER, released_at=None, builds__isnull=False, builds__withdrawn_at=None)
+        return self.filter(Q(ended_at=None) | over).distinct()
+
+    def for_page(self) -> RunHaltQuerySet:
+        """Oldest first, with all that is told of them."""
+        people = ("by", "ended_by", "released_by")
+        return self.select_related("run", "wave", *people).prefetch_related("builds").order_by("pk")
 
 
 def _halts() -> RunHaltQuerySet:

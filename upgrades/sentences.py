@@ -423,6 +423,8 @@ def run_story(
 def _first_sentence(state: RunState, counts: Mapping[str, int]) -> str:
     if state is RunState.MISSED:
         return _("Nothing ran: releasemgr was not running that night. The next night plans every site anew.")
+    if state is RunState.SWITCHED_OFF:
+        return _("Nothing was planned: the nights were switched off.")
     if not counts["planned"]:
         return _("No site had anything to do.")
     if state is RunState.RUNNING:

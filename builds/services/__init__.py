@@ -19,7 +19,7 @@ from builds.services.problems import (
     reopen_problem,
     report_problem,
 )
-from builds.services.promotions import announce_eligible, promote_automatically, promote_build
+from builds.services.promotions import announce_eligible, eligible_promotions, promote_automatically, promote_build
 from builds.services.smoke import report_smoke
 from builds.services.stepping_stones import mark_stepping_stone, unmark_stepping_stone
 from builds.services.withdrawals import UNANSWERED, Unanswered, withdraw_build
@@ -34,6 +34,7 @@ __all__ = [
     "change_problem",
     "channel_policies",
     "dismiss_problem",
+    "eligible_promotions",
     "ensure_channels",
     "facts_of",
     "fix_problem",

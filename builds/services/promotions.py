@@ -1,6 +1,6 @@
 """Moves builds between the channels: by hand, through a failing gate, and by themselves (R5, R8, R10)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django.db import DatabaseError, transaction
@@ -149,7 +149,7 @@ def announce_eligible(*, now: datetime) -> list[Change]:
     """Records that a build may enter its next channel, once for each stay (R10). Answers with what is new."""
     with one_decision_at_a_time() as channels:
         builds = gather_builds()
-        eligible = _eligible(builds.values(), channels, now)
+        eligible = eligible_promotions(builds.values(), channels, now)
         rows = Build.objects.in_bulk([build.id for build, _to in eligible])
         found = [
             change_of(
@@ -164,8 +164,8 @@ def announce_eligible(*, now: datetime) -> list[Change]:
     return new
 
 
-def _eligible(
-    builds: Iterable[BuildFacts], channels: dict[Maturity, ChannelPolicy], now: datetime
+def eligible_promotions(
+    builds: Iterable[BuildFacts], channels: Mapping[Maturity, ChannelPolicy], now: datetime
 ) -> list[tuple[BuildFacts, Maturity]]:
     """Each build that would become the next channel's, with that channel."""
     every = list(builds)

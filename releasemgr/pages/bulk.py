@@ -94,8 +94,8 @@ def bulk(request: HttpRequest, name: str) -> HttpResponse:
         messages.info(request, _("Choose sites first."))
         return redirect("sites")
     night = next_night(now)
-    first = _first_values(chosen.sites, chosen.query) | _prefilled(request, name, night)
-    form = kind.form_class(first) if len(first) > len(_first_values([], "")) else kind.form_class(initial=first)
+    first = _first_values(chosen.sites, chosen.query) | _prefilled(name, night)
+    form = kind.form_class(first) if name == SKIP else kind.form_class(initial=first)
     return _answer(_page_of(request, kind, chosen.sites, form, now, night))
 
 
@@ -103,11 +103,11 @@ def _first_values(sites: list[Instance], query: str) -> dict[str, Any]:
     return {"sites": ",".join(str(site.pk) for site in sites), "seen": last_seen_of(sites), "query": query}
 
 
-def _prefilled(request: HttpRequest, name: str, night: Night) -> dict[str, str]:
-    """What the address says already: the end of the night, for a hold that skips it."""
+def _prefilled(name: str, night: Night) -> dict[str, str]:
+    """What the act says already: the end of the night, for a hold that skips it."""
     if name == SKIP:
         return {"until": f"{timezone.localtime(night.ends_at):{LOCAL}}", "reason": _("Skips one night.")}
-    return {field: request.GET[field] for field in ("target", "build", "until") if field in request.GET}
+    return {}
 
 
 def _page_of(

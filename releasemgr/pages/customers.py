@@ -36,7 +36,7 @@ FREEZE, START, NEW_SITE = "instances.add_freeze", "upgrades.start_upgrade", "ins
 def customer(request: HttpRequest, slug: str) -> HttpResponse:
     who, now = get_object_or_404(Customer, slug=slug), clock.now()
     rows = Instance.objects.for_list().with_current_build().filter(customer=who)
-    table = SiteTable(rows, plan_of_tonight(now).decisions, exclude=("site", "customer", "window"))
+    table = SiteTable(rows, plan_of_tonight(now, request).decisions, exclude=("site", "customer", "window"))
     table.region = ""
     RequestConfig(request, paginate={"per_page": PER_PAGE}).configure(table)
     number, may = table.page.paginator.count, request.user.has_perm

@@ -113,7 +113,7 @@ def state_cell(host: Host) -> SafeString:
 @require_safe
 def hosts(request: HttpRequest) -> HttpResponse:
     upgrades = Counter(
-        decision.site.host for decision in plan_of_tonight(clock.now()).decisions.values() if decision.upgrades
+        decision.site.host for decision in plan_of_tonight(clock.now(), request).decisions.values() if decision.upgrades
     )
     found = list(Host.objects.for_list())
     attention = [host for host in found if host.state in NEEDS_A_LOOK]
@@ -146,7 +146,7 @@ def _load(name: str) -> Host:
 
 def _page(request: HttpRequest, shown: Host, *, refused: str = "", status: int = 200) -> HttpResponse:
     sites = Instance.objects.for_list().with_current_build().filter(host=shown)
-    table = SiteTable(sites, plan_of_tonight(clock.now()).decisions, exclude=("site", "host", "window"))
+    table = SiteTable(sites, plan_of_tonight(clock.now(), request).decisions, exclude=("site", "host", "window"))
     table.region = ""
     RequestConfig(request, paginate={"per_page": PER_PAGE}).configure(table)
     context = {

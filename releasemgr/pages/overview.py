@@ -14,23 +14,27 @@ from django.views.decorators.http import require_safe
 from builds.services import channel_policies
 from instances.choices import Kind
 from releasemgr.lib import clock, words
+from releasemgr.lib.choices import Colour
 from releasemgr.lib.components import Part
 from releasemgr.lib.permission import needs
 from releasemgr.pages.build import outcome_parts
 from releasemgr.pages.channels import Lane, channel_builds, lanes
 from releasemgr.pages.decisions import waiting_decisions
 from releasemgr.pages.fleet import Fleet, VersionUse, fleet_now
-from upgrades.models import Run
-from upgrades.night import Night
+from releasemgr.pages.snoozes import SNOOZE, awake
+from releasemgr.pages.tonight import moves_of
+from releasemgr.pages.tonight_plan import TonightPlan, plan_of_tonight
+from upgrades import run_words
+from upgrades.models import Policy, Run
 from upgrades.plan import GOING, Decision
 from upgrades.sentences import LOOKS, Look, totals
-from upgrades.services.facts import facts_of_night
-from upgrades.services.planning import decisions_of, next_night
+from upgrades.views.site_rows import end_of
+from upgrades.waves import Wave
 
 NIGHTS_SHOWN = 30
 HEIGHTS = 7
 FAILURES_SHOWN = 6
-TONIGHT_SHOWN = 8
+TONIGHT_SHOWN = 6
 SKIPPED_SHOWN = 6
 VERSIONS_SHOWN = 12
 
@@ -39,15 +43,17 @@ VERSIONS_SHOWN = 12
 @needs("upgrades.view_run")
 def overview(request: HttpRequest) -> HttpResponse:
     now, fleet = clock.now(), fleet_now()
-    night = next_night(now)
-    facts = facts_of_night(night)
-    decisions = decisions_of(facts, night)
+    plan = plan_of_tonight(now, request)
+    facts = plan.facts
     shown = lanes(channel_builds(facts.builds), fleet, channel_policies(), facts.builds, now)
     nights = list(Run.objects.nightly().for_list().order_by("-date")[:NIGHTS_SHOWN])
     last = nights[0] if nights else None
+    entries, snoozed = awake(waiting_decisions(last=last, fleet=fleet, plan=plan, now=now), now)
     context = {
         "now": now,
-        "entries": waiting_decisions(last=last, lanes=shown, fleet=fleet, facts=facts, night=night, now=now),
+        "entries": entries,
+        "snoozed": snoozed,
+        "may_snooze": request.user.has_perm(SNOOZE),
         "lanes": shown[::-1],
         "nights": columns(nights, now),
         "fleet": fleet,
@@ -55,7 +61,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "releasemgr/overview.html",
-        context | _last_night(last) | _tonight(night, decisions) | _versions(fleet, shown),
+        context | _last_night(last) | _tonight(plan) | _versions(fleet, shown),
     )
 
 
@@ -77,10 +83,24 @@ def columns(nights: list[Any], now: datetime) -> list[Column]:
 
 def _column(run: Any, most: int, now: datetime) -> Column:
     height = 1 + round((HEIGHTS - 1) * run.planned / most)
-    colour = "bad" if run.missed else "warn" if run.failed else "run" if run.active else "ok" if run.planned else "idle"
+    colour = (
+        "bad"
+        if run.missed or run.is_halted
+        else "hold"
+        if run.switched_off
+        else "warn"
+        if run.failed
+        else "run"
+        if run.active
+        else "ok"
+        if run.planned
+        else "idle"
+    )
     day = words.day_of(run.starts_at, now)
     if run.missed:
         return Column(run, HEIGHTS, colour, _("%(day)s: missed") % {"day": day})
+    if run.switched_off:
+        return Column(run, 1, colour, _("%(day)s: switched off") % {"day": day})
     label = ngettext(
         "%(day)s: %(n)d upgrade, %(failed)d failed", "%(day)s: %(n)d upgrades, %(failed)d failed", run.planned
     )
@@ -98,12 +118,20 @@ def _last_night(run: Any) -> dict[str, Any]:
     rest = ngettext("%(n)d other had nothing to do", "%(n)d others had nothing to do", others) % {"n": others}
     return {
         "last": run,
-        "parts": [Part(p.colour, p.count, p.label, run.get_absolute_url()) for p in outcome_parts(outcomes)],
+        "parts": [Part(p.colour, p.count, p.label, run.get_absolute_url()) for p in _parts(run, outcomes)],
         "parts_title": _("Of %(n)d planned upgrades") % {"n": len(outcomes)},
         "rest": rest if others else "",
         "failed": list(failed[:FAILURES_SHOWN]),
         "failed_more": max(0, run.failed - FAILURES_SHOWN),
     }
+
+
+def _parts(run: Any, outcomes: list[Any]) -> list[Part]:
+    """What has not begun in a run that stands still is not under way."""
+    if not run.is_halted:
+        return outcome_parts(outcomes)
+    ended = [outcome for outcome in outcomes if outcome]
+    return [*outcome_parts(ended), Part(Colour.IDLE, len(outcomes) - len(ended), _("waiting"))]
 
 
 @dataclass(frozen=True)
@@ -112,22 +140,30 @@ class Skipped:
     look: Look
 
 
-def _tonight(night: Night, decisions: list[Decision]) -> dict[str, Any]:
-    going = [decision for decision in decisions if decision.upgrades]
-    tests, lives = [d for d in going if not d.site.live], [d for d in going if d.site.live]
+def _tonight(plan: TonightPlan) -> dict[str, Any]:
+    policy = Policy.objects.get()
+    decisions = list(plan.decisions.values())
     skipped = [Skipped(decision, LOOKS[decision.code]) for decision in decisions if decision.off_target]
+    going = sum(decision.upgrades for decision in decisions)
     return {
-        "night": night,
-        "going": len(going),
+        "night": plan.night,
+        "nights_off": policy.nights_off_since is not None,
+        "moves": moves_of(plan.facts, plan.night),
+        "going": going,
         "totals": totals(decisions),
-        "groups": [
-            {"title": title, "shown": group[:TONIGHT_SHOWN], "more": max(0, len(group) - TONIGHT_SHOWN)}
-            for title, group in ((_("Test sites"), tests), (_("Live sites"), lives))
-            if group
-        ],
+        "groups": [_wave(wave, plan, policy) for wave in plan.waves],
         "skipped": skipped[:SKIPPED_SHOWN],
         "skipped_more": max(0, len(skipped) - SKIPPED_SHOWN),
-        "idle": len(decisions) - len(going) - len(skipped),
+        "idle": len(decisions) - going - len(skipped),
+    }
+
+
+def _wave(wave: Wave, plan: TonightPlan, policy: Policy) -> dict[str, Any]:
+    return {
+        "title": run_words.wave_name(wave.number, wave.kind),
+        "turn": run_words.wave_turn(wave, plan.waves, policy.rollout.pause),
+        "shown": [(plan.decisions[site], end_of(plan.decisions[site])) for site in wave.sites[:TONIGHT_SHOWN]],
+        "more": max(0, len(wave.sites) - TONIGHT_SHOWN),
     }
 
 

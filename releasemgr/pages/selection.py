@@ -43,7 +43,7 @@ def selected(request: HttpRequest, now: datetime) -> Selected:
     if "all" in request.GET:
         return Selected(_everything(fleet, request.GET["all"]))
     named = "site" in request.GET and "matching" not in request.GET
-    chosen = SiteFilter(request.GET, fleet, plan_of_tonight(now).candidates(now))
+    chosen = SiteFilter(request.GET, fleet, plan_of_tonight(now, request).candidates(now))
     if named:
         return Selected(_named(fleet, request.GET.getlist("site")), "" if chosen.faults else chosen.query)
     if chosen.faults:

@@ -1,21 +1,28 @@
-"""What the shell around every page says of the fleet: the chips at the top, the counts in the navigation."""
+"""What the shell around every page says of the fleet: the bars and chips at the top, the counts in the navigation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.core.cache import cache
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from builds.models import Problem, Promotion
-from instances.models import Host, TargetChange
-from upgrades.models import Run, Upgrade
+from builds.models import Problem
+from instances.choices import FreezeScope
+from instances.models import Freeze, Host
+from releasemgr.lib import words
+from releasemgr.lib.history.models import Change
+from releasemgr.pages.tonight_plan import plan_of_tonight
+from upgrades.models import Policy, Run, Upgrade
 from upgrades.plan import Decision
-from upgrades.services.planning import plan_night
 
 KEY = "releasemgr.shell"
 FRESH_FOR_S = 15
+MOMENT = timedelta(microseconds=1)
+WIDE = (FreezeScope.ALL, FreezeScope.LIVE)
+"""Freezes that everybody has to know of."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,17 @@ class Badge:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """What stands above every page while a person keeps the fleet still. `path` leads to what ends it."""
+
+    icon: str
+    strong: str
+    more: str
+    path: str
+    action: str
+
+
+@dataclass(frozen=True)
 class News:
     """`badges` by the key of the navigation's entry."""
 
@@ -35,6 +53,8 @@ class News:
     running_path: str
     starts_at: datetime
     upgrades: int
+    nights_off: bool
+    bars: Sequence[Bar]
     badges: Mapping[str, Badge]
 
     @property
@@ -44,37 +64,39 @@ class News:
 
     @property
     def tonight_words(self) -> str:
+        if self.nights_off:
+            return _("Nights are off")
         words = ngettext("Tonight %(time)s, %(n)d upgrade", "Tonight %(time)s, %(n)d upgrades", self.upgrades)
         return words % {"time": f"{self.starts_at.astimezone(UTC):%H:%M}", "n": self.upgrades}
 
 
-def news(now: datetime) -> News:
-    """Up to 15 seconds old, but never older than the last change of a target or promotion.
+def news(now: datetime, request: HttpRequest | None = None) -> News:
+    """Up to 15 seconds old, but never older than the last change that somebody made: each is in the history.
 
-    Two queries, else about a dozen, whatever the number of sites.
+    One query, else about a dozen, whatever the number of sites; fewer where the page has planned for this request.
     """
-    key = f"{KEY}.{_newest(TargetChange)}.{_newest(Promotion)}"
+    newest = Change.objects.order_by("-pk").values_list("pk", flat=True).first()
+    key = f"{KEY}.{newest or 0}"
     known = cache.get(key)
     if not isinstance(known, News):
-        known = _gathered(now)
+        known = _gathered(now, request)
         cache.set(key, known, FRESH_FOR_S)
     return known
 
 
-def _newest(kind: type[TargetChange] | type[Promotion]) -> int:
-    newest = kind.objects.order_by("-pk").values_list("pk", flat=True).first()
-    return newest or 0
-
-
-def _gathered(now: datetime) -> News:
-    night, decisions = plan_night(now)
+def _gathered(now: datetime, request: HttpRequest | None) -> News:
+    tonight = plan_of_tonight(now, request)
+    decisions = list(tonight.decisions.values())
+    policy = Policy.objects.select_related("nights_off_by").get()
     begun = list(Upgrade.objects.begun().values_list("pk", "run_id"))
     runs = {run for _number, run in begun}
     return News(
         running=len(begun),
         running_path=_path_of(begun, runs),
-        starts_at=night.starts_at,
+        starts_at=tonight.night.starts_at,
         upgrades=sum(decision.upgrades for decision in decisions),
+        nights_off=policy.nights_off_since is not None,
+        bars=[*_nights_bars(policy, now), *_freeze_bars(now)],
         badges={key: badge for key, badge in _badges(decisions).items() if badge},
     )
 
@@ -84,6 +106,33 @@ def _path_of(begun: list[tuple[int, int]], runs: set[int]) -> str:
     if len(begun) == 1:
         return f"upgrades/{begun[0][0]}/"
     return f"runs/{runs.pop()}/" if len(runs) == 1 else "runs/"
+
+
+def _nights_bars(policy: Policy, now: datetime) -> Iterable[Bar]:
+    if policy.nights_off_since is None:
+        return
+    by = policy.nights_off_by
+    said = {
+        "since": words.moment_of(policy.nights_off_since, now),
+        "who": (by.get_full_name() or by.get_username()) if by else _("the command line"),
+        "reason": policy.nights_off_reason,
+    }
+    more = _("Since %(since)s, by %(who)s: “%(reason)s”. Upgrades by hand still run.") % said
+    yield Bar("circle-pause", _("Nights are switched off."), more, "runs/nights/", _("Switch them on…"))
+
+
+def _freeze_bars(now: datetime) -> Iterable[Bar]:
+    """Freezes of all sites, or of all live ones, that are on now."""
+    for freeze in Freeze.objects.for_list().that_may_meet(now, now + MOMENT).filter(scope__in=WIDE):
+        for pause in freeze.pauses(now, now + MOMENT):
+            strong = (
+                _("All sites are frozen until %(until)s.")
+                if freeze.scope == FreezeScope.ALL
+                else _("All live sites are frozen until %(until)s.")
+            )
+            more = _("By %(who)s: “%(reason)s”.") % {"who": freeze.made_by, "reason": freeze.reason}
+            until = words.moment_of(pause.span.ends_at, now)
+            yield Bar("snowflake", strong % {"until": until}, more, f"freezes/{freeze.pk}/", _("Open freeze"))
 
 
 def _badges(decisions: list[Decision]) -> dict[str, Badge | None]:
@@ -99,6 +148,9 @@ def _problems_badge() -> Badge | None:
 
 
 def _runs_badge(decisions: list[Decision]) -> Badge | None:
+    """The most urgent: a run that stands still, sites that are locked, a night that was missed."""
+    if Run.objects.halted().exists():
+        return Badge(_("halted"), bad=True)
     stuck = sum(decision.site.needs_a_person is not None for decision in decisions)
     if stuck:
         return Badge(str(stuck), bad=True, of=ngettext("needs a person", "need a person", stuck))

@@ -32,7 +32,7 @@ from upgrades.selection import (
     criteria_of,
 )
 
-BESIDE = ("sort", "page", "site", "matching", "all", "back", "until")
+BESIDE = ("sort", "page", "site", "matching", "all", "through_holds", "outside_window")
 """What else an address of a list, or of an act on one, may have."""
 
 STATE_WORDS = {

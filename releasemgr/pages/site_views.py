@@ -92,7 +92,7 @@ def _page(
     request: HttpRequest, *, form: SavedViewForm | None = None, changed: tuple[SavedView, SavedViewForm] | None = None
 ) -> HttpResponse:
     user, now = person(request), clock.now()
-    fleet = plan_of_tonight(now).candidates(now)
+    fleet = plan_of_tonight(now, request).candidates(now)
     first = profile_of(user).first_view_id
     context: dict[str, Any] = {
         "views": [

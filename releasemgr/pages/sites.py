@@ -43,7 +43,7 @@ def sites(request: HttpRequest) -> HttpResponse:
     if not request.GET and (first := first_address(person(request))):
         return redirect(first)
     now = clock.now()
-    tonight = plan_of_tonight(now)
+    tonight = plan_of_tonight(now, request)
     chosen = SiteFilter(request.GET, _rows(), tonight.candidates(now))
     context = _table_context(request, _table(request, chosen.chosen, tonight, now), chosen)
     if wants_fragment(request):
@@ -105,7 +105,7 @@ def _summary(chosen: SiteFilter) -> str:
 def sites_csv(request: HttpRequest) -> HttpResponse:
     """The filtered list, whole. A filter that is not understood is answered with 400 and what is wrong with it."""
     now = clock.now()
-    tonight = plan_of_tonight(now)
+    tonight = plan_of_tonight(now, request)
     chosen = SiteFilter(request.GET, _rows(), tonight.candidates(now))
     if chosen.faults:
         return filter_refused(request, chosen.faults)

@@ -7,14 +7,13 @@ from zoneinfo import ZoneInfo
 
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from releasemgr.lib.words import place_of
 from upgrades.choices import WaveChoice
-from upgrades.halting import Limits, most_allowed
 from upgrades.plan import Decision
+from upgrades.run_words import wave_limit
 from upgrades.services.previews import PlannedNight
-from upgrades.waves import Wave, WaveKind
+from upgrades.waves import Wave
 
 ZONES_NAMED = 3
 
@@ -37,7 +36,7 @@ def _row(wave: Wave, going: list[Decision], planned: PlannedNight) -> WaveRow:
     upgrades = sum(len(decision.legs) for decision in going)
     zones = {decision.site.windows[0].zone.key for decision in going if decision.site.windows}
     opens = opening_words(wave.opens_at, zones or {planned.timetable.zone.key})
-    who, halts = capfirst(str(WaveChoice(wave.kind).label)), _halts(wave.kind, upgrades, planned.limits)
+    who, halts = capfirst(str(WaveChoice(wave.kind).label)), wave_limit(wave.kind, upgrades, planned.limits)
     return WaveRow(wave.number, who, len(going), opens, halts)
 
 
@@ -48,12 +47,3 @@ def opening_words(opens_at: datetime, zones: Iterable[str]) -> str:
     if len(places) > ZONES_NAMED:
         said.append(_("%(n)d more zones") % {"n": len(places) - ZONES_NAMED})
     return _("from %(times)s") % {"times": ", ".join(said)}
-
-
-def _halts(kind: WaveKind, upgrades: int, limits: Limits) -> str:
-    failures = limits.canaries if kind is WaveKind.CANARY else most_allowed(upgrades, limits) + 1
-    if failures > upgrades:
-        return _("too few to halt")
-    if failures == 1:
-        return _("halts at the first failure")
-    return ngettext("halts at %(n)d failure", "halts at %(n)d failures", failures) % {"n": failures}

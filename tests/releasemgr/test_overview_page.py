@@ -10,12 +10,19 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from builds.maturity import Maturity
-from builds.models import Build
+from builds.models import Build, Channel
 from instances.choices import Kind
-from instances.models import Host
-from tests.factories import NOW, make_build, make_host, make_instance, make_run, make_upgrade
-from upgrades.choices import EndCode, Outcome, UpgradeState
+from instances.models import Host, Instance
+from instances.services import open_hold
+from releasemgr.lib.actors import COMMAND
+from releasemgr.models import Snooze
+from tests.factories import NOW, make_build, make_host, make_instance, make_problem, make_run, make_upgrade
+from tests.upgrades.halted import end, make_run_of
+from upgrades.choices import EndCode, Outcome
 from upgrades.models import Decision, Run
+from upgrades.services.halts import end_run
+from upgrades.services.policy import switch_nights_off
+from upgrades.services.retries import let_retry
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -65,8 +72,8 @@ def test_an_upgrade_that_needs_a_person_waits_until_one_decided(reader: Client) 
     assert titles(reader) == []
 
 
-def test_last_nights_rollbacks_of_one_build_are_one_entry(reader: Client) -> None:
-    run, build = last_night(), make_build("4.2")
+def test_p11_sites_on_which_their_build_failed_are_one_entry_for_each_outcome(reader: Client) -> None:
+    run, build = last_night(), make_build("4.2", maturity=Maturity.RELEASE)
     for slug in ("a", "b", "c", "d"):
         failed(run, Outcome.ROLLED_BACK, slug, build)
     failed(run, Outcome.FAILED_CLEAN, "e", build)
@@ -79,18 +86,24 @@ def test_last_nights_rollbacks_of_one_build_are_one_entry(reader: Client) -> Non
     assert "and 1 more." in answer.content.decode()
 
 
-@pytest.mark.parametrize("after", [{"outcome": Outcome.SUCCEEDED}, {"state": UpgradeState.RUNNING, "started_at": NOW}])
-def test_a_rollback_is_settled_by_a_newer_upgrade_that_runs_or_went_well(reader: Client, after: dict[str, Any]) -> None:
-    build = make_build("4.2")
-    rolled_back = failed(last_night(), Outcome.ROLLED_BACK, "a", build)
+def test_p11_a_rollback_is_settled_by_a_success_by_a_person_and_by_a_newer_target(reader: Client) -> None:
+    build = make_build("4.2", maturity=Maturity.RELEASE)
+    upgrades = [failed(last_night(), Outcome.ROLLED_BACK, "a", build)]
+    upgrades.append(failed(upgrades[0].run, Outcome.ROLLED_BACK, "b", build))
+    assert titles(reader) == ["4.2 rolled back on 2 sites"]
 
-    make_upgrade(instance=rolled_back.instance, build=build, **after)
+    make_upgrade(instance=upgrades[0].instance, build=build, outcome=Outcome.SUCCEEDED)
+    assert titles(reader) == ["4.2 rolled back on 1 site"]
+    let_retry(upgrades[1], actor=COMMAND, now=NOW, note="The disk was full.")
+    assert titles(reader) == []
 
+    failed(upgrades[0].run, Outcome.ROLLED_BACK, "c", build)
+    make_build("4.3", maturity=Maturity.RELEASE)
     assert titles(reader) == []
 
 
 def test_a_rollback_that_failed_again_still_waits(reader: Client) -> None:
-    build = make_build("4.2")
+    build = make_build("4.2", maturity=Maturity.RELEASE)
     rolled_back = failed(last_night(), Outcome.ROLLED_BACK, "a", build)
     make_upgrade(instance=rolled_back.instance, build=build, outcome=Outcome.ROLLED_BACK)
 
@@ -134,6 +147,17 @@ def test_a_build_whose_soak_is_complete_waits_until_it_is_promoted(reader: Clien
     assert entry.text == "Promoting it to stable upgrades 1 site tonight."
     assert entry.url == "/builds/4.2/promote/stable/"
     Build.objects.filter(pk=build.pk).update(channel_since=NOW - 14 * DAY + timedelta(seconds=1))
+    assert titles(reader) == []
+
+
+def test_r10_what_the_night_promotes_by_itself_is_no_decision(reader: Client) -> None:
+    make_build("4.1", maturity=Maturity.STABLE)
+    make_build("4.2", maturity=Maturity.BETA)
+    make_instance(runs="4.1")
+    assert titles(reader) == ["4.2 may enter release"]
+
+    Channel.objects.filter(name="release").update(automatic=True)
+
     assert titles(reader) == []
 
 
@@ -187,7 +211,8 @@ def test_tonight_shows_test_sites_first_and_what_is_skipped(reader: Client) -> N
 
     context = reader.get("/").context
 
-    assert [[d.site.slug for d in group["shown"]] for group in context["groups"]] == [["b-test"], ["a-live"]]
+    assert [[d.site.slug for d, _end in group["shown"]] for group in context["groups"]] == [["b-test"], ["a-live"]]
+    assert context["groups"][0]["title"] == "Wave 1, test sites"
     assert [skipped.decision.site.slug for skipped in context["skipped"]] == ["c-live"]
     assert context["idle"] == 1
 
@@ -232,3 +257,112 @@ def test_the_number_of_queries_does_not_grow_with_the_fleet(reader: Client) -> N
         counts.append(len(asked))
 
     assert counts[0] == counts[1] <= 66
+
+
+def test_p5_a_halted_run_and_then_the_builds_that_nobody_is_offered_wait(reader: Client) -> None:
+    run = make_run_of(3, halt_minimum=1)
+    end("live-00", Outcome.ROLLED_BACK)
+    (first, second) = reader.get("/").context["entries"]
+    assert first.title == f"Run #{run.pk} halted in wave 1"
+    assert "2 upgrades have not begun" in first.text
+    assert second.title == "2.0 rolled back on 1 site"
+
+    end_run(run, actor=COMMAND, now=NOW, reason="Not tonight.")
+    assert titles(reader)[0] == "2.0 is offered to no site"
+
+    Build.objects.filter(version="2.0").update(withdrawn_at=NOW, withdrawn_reason="Loses mail.")
+    assert titles(reader) == []
+
+
+def test_r9_a_pin_to_a_withdrawn_build_names_its_owner(reader: Client, support: User) -> None:
+    build = make_build("4.1", maturity=Maturity.STABLE, withdrawn_at=NOW)
+    make_instance("acme", runs="4.0", target_build=build, pin_owner=support)
+
+    (entry,) = reader.get("/").context["entries"]
+
+    assert entry.title == "4.1 was withdrawn, and 1 site is pinned to it"
+    assert support.username in entry.text
+
+
+def test_t2_a_pin_that_ends_is_announced_seven_days_ahead(reader: Client) -> None:
+    site = make_instance(
+        "acme", runs="4.1", target_build=make_build("4.1"), pin_ends="on_date", pin_until=NOW + 7 * DAY,
+        pin_then_id="stable",
+    )  # fmt: skip
+    (entry,) = reader.get("/").context["entries"]
+    assert (entry.title, entry.text) == ("The pin of 1 site ends soon", "On 30 Nov 12:00; then it follows stable.")
+
+    Instance.objects.filter(pk=site.pk).update(pin_until=NOW + 7 * DAY + timedelta(seconds=1))
+
+    assert titles(reader) == []
+
+
+def test_a_site_left_alone_for_over_90_days_is_named(reader: Client) -> None:
+    site = make_instance("acme", runs="4.1")
+    open_hold(site, ends_at=NOW + DAY, reason="Audit", actor=COMMAND, now=NOW - 91 * DAY)
+
+    (entry,) = reader.get("/").context["entries"]
+
+    assert entry.title == "1 site has been left alone for over 90 days"
+    assert entry.text == "The longest since 24 Aug, until 24 Nov."
+
+
+def test_r7_an_open_blocker_that_holds_upgrades_waits_for_a_decision(reader: Client) -> None:
+    problem = make_problem(make_build("4.2", maturity=Maturity.STABLE), severity="blocker", title="Loses mail")
+    make_instance(runs="4.1")
+    make_instance(runs="4.1")
+
+    (entry,) = reader.get("/").context["entries"]
+
+    assert entry.title == f"{problem.name} holds upgrades to 4.2"
+    assert entry.text == "“Loses mail”. 2 sites wait."
+    assert entry.url == f"/problems/{problem.pk}/"
+
+
+def test_p5_nights_that_are_switched_off_stand_first(reader: Client) -> None:
+    switch_nights_off(actor=COMMAND, now=NOW, reason="Audit.")
+
+    answer = reader.get("/")
+
+    assert answer.context["entries"][0].title == "Nights are switched off"
+    assert answer.context["entries"][0].text == "Since 23 Nov 12:00, by the command line: “Audit.”."
+
+
+def test_an_entry_is_put_off_for_a_day_for_everyone_with_a_name(
+    client: Client, support: User, viewer: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_host("web1", failing_since=NOW - DAY, failure="No route.")
+    client.force_login(support)
+    (entry,) = client.get("/").context["entries"]
+
+    assert client.post("/snooze/", {"key": entry.key}).status_code == 302
+
+    client.force_login(viewer)
+    answer = client.get("/")
+    assert answer.context["entries"] == []
+    assert f"by {support.username}, until" in answer.content.decode()
+    monkeypatch.setattr("releasemgr.lib.clock.now", lambda: NOW + DAY)
+    assert titles(client) == [entry.title]
+
+
+def test_an_entry_that_was_put_off_is_shown_again_on_demand(client: Client, support: User) -> None:
+    make_host("web1", failing_since=NOW - DAY, failure="No route.")
+    client.force_login(support)
+    key = client.get("/").context["entries"][0].key
+    client.post("/snooze/", {"key": key})
+
+    client.post("/snooze/", {"key": key, "wake": "1"})
+
+    assert len(titles(client)) == 1
+    assert not Snooze.objects.exists()
+
+
+def test_who_may_put_an_entry_off(client: Client, viewer: User, support: User) -> None:
+    assert client.post("/snooze/", {"key": "x"}).status_code == 302
+    client.force_login(viewer)
+    assert client.post("/snooze/", {"key": "x"}).status_code == 403
+    client.force_login(support)
+    assert client.get("/snooze/").status_code == 405
+    assert client.post("/snooze/").status_code == 400
+    assert client.post("/snooze/", {"key": "x" * 201}).status_code == 400
+    assert not Snooze.objects.exists()

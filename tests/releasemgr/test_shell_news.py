@@ -12,10 +12,12 @@ from pytest_django import Settings
 
 from builds.maturity import Maturity
 from instances.models import Target
-from instances.services import set_target
+from instances.services import open_freeze, set_target
 from releasemgr.lib.actors import COMMAND
 from tests.factories import NOW, make_build, make_host, make_instance, make_run, make_upgrade
 from upgrades.choices import Outcome, UpgradeState
+from upgrades.services.halts import halt_run
+from upgrades.services.policy import switch_nights_off
 
 PAGE = "/account/"
 LOCAL_MEMORY = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "shell"}}
@@ -114,3 +116,38 @@ def test_a_changed_target_shows_at_once_in_what_tonight_does(client: Client, vie
 
     assert "1 upgrade" in client.get(PAGE).content.decode()
     cache.clear()
+
+
+def test_p5_nights_that_are_off_stand_above_every_page_at_once(
+    client: Client, viewer: User, settings: Settings
+) -> None:
+    settings.CACHES = LOCAL_MEMORY
+    cache.clear()
+    assert "Nights are switched off." not in shown(client, viewer)
+
+    switch_nights_off(actor=COMMAND, now=NOW, reason="Audit.")
+
+    html = client.get(PAGE).content.decode()
+    assert "Nights are switched off." in html
+    assert "Since 23 Nov 12:00, by the command line: “Audit.”." in html
+    assert "Nights are off" in html
+    cache.clear()
+
+
+def test_p8_a_frozen_fleet_stands_above_every_page_while_it_is_frozen(client: Client, viewer: User) -> None:
+    values = {"name": "Year end", "zone": "UTC", "reason": "Books", "ends_at": NOW + timedelta(days=3)}
+    open_freeze(values | {"scope": "all", "starts_at": NOW}, actor=COMMAND, now=NOW)
+    open_freeze(values | {"scope": "live", "starts_at": NOW + timedelta(hours=1)}, actor=COMMAND, now=NOW)
+
+    html = shown(client, viewer)
+
+    assert "All sites are frozen until 26 Nov 12:00." in html
+    assert "All live sites are frozen" not in html, "a future freeze has no effect today"
+
+
+def test_p5_a_halted_run_stands_beside_the_runs(client: Client, viewer: User) -> None:
+    run = make_run()
+    make_upgrade(outcome=Outcome.NEEDS_A_PERSON, run=run)
+    halt_run(run, actor=COMMAND, now=NOW, reason="Stop.")
+
+    assert '<span class="bad">halted</span>' in shown(client, viewer)

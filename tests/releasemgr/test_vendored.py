@@ -11,9 +11,8 @@ STATIC = Path(settings.BASE_DIR) / "static"
 VENDORED = json.loads((STATIC / "vendor.json").read_text())
 # Tabler's classes that releasemgr.css restyles on purpose.
 RESTYLED = {
-    "alert", "btn", "btn-icon", "btn-sm", "card", "form-check", "form-check-input", "form-control", "form-hint",
-    "form-label", "form-select", "form-text", "h1", "h2", "h3", "icon", "invalid-feedback", "is-invalid", "mb-3",
-    "navbar-collapse",
+    "alert", "btn", "btn-icon", "btn-sm", "card", "form-check-input", "form-control", "form-hint", "form-label",
+    "form-select", "form-text", "h1", "h2", "h3", "icon", "invalid-feedback", "is-invalid", "mb-3", "navbar-collapse",
     "navbar-expand-lg", "navbar-vertical", "page-wrapper", "skip-link", "small", "strong",
 }  # fmt: skip
 

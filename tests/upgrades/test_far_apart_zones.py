@@ -1,6 +1,7 @@
 """P4, P6: nights, waves and windows in far-apart zones fit together, also on nights when the clocks change."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -106,7 +107,7 @@ CHANGES = [
 def test_p6_p7_nobody_is_starved_when_the_clocks_change(
     change: tuple[str, str], of_night: str, start: int, length: int
 ) -> None:
-    """In a night as long as a day a window of an hour gives a turn every night, whoever's clocks change."""
+    """A change of clocks may move a window past the end of one night, but never past two nights in a row."""
     zone, day = change
     begins, ends = (time(number % 48 // 2, number % 2 * 30) for number in (start, start + length))
     window = Window(EVERY_DAY, begins, ends, ZoneInfo(zone))
@@ -116,9 +117,7 @@ def test_p6_p7_nobody_is_starved_when_the_clocks_change(
 
     turns = [turn_of((window,), (), timedelta(minutes=15), one.starts_at, one.ends_at) for one in nights]
 
-    left_out = 1 if day == "2011-12-28" else 0  # Apia had no 30 December
-    without = [turn for turn in turns if turn.opens_at is None]
-    assert len(without) <= left_out
+    assert all(one.opens_at or later.opens_at for one, later in pairwise(turns))
     for night, turn in zip(nights, turns, strict=True):
         if turn.opens_at:
             assert night.covers(turn.opens_at)

@@ -6,10 +6,10 @@ import pytest
 from django.contrib.auth.models import User
 
 from builds.maturity import Maturity
-from instances.choices import Kind
 from releasemgr.lib.actors import COMMAND, Actor, Origin
 from releasemgr.lib.history.models import Change
-from tests.factories import NOW, make_build, make_host, make_instance
+from tests.factories import NOW, make_build, make_instance
+from tests.upgrades.halted import LATER, end, make_run_of
 from upgrades.choices import EndCode, HaltEnd, Outcome, RunState, UpgradeState
 from upgrades.exceptions import ReasonMissing, RunChanged
 from upgrades.models import Policy, Run, RunHalt, Upgrade
@@ -22,7 +22,6 @@ from upgrades.services.runs import close_overdue_runs, settle, start_upgrades
 
 pytestmark = pytest.mark.django_db
 
-LATER = NOW + timedelta(minutes=10)
 TONIGHT = Night(NOW.date(), NOW, NOW + timedelta(hours=4))
 
 
@@ -31,30 +30,9 @@ def manager(release_manager: User) -> Actor:
     return Actor(Origin.PAGE, release_manager)
 
 
-def make_run_of(sites: int, *, tests: int = 0, **policy: object) -> Run:
-    """A manual run of live sites that follow release, which is 2.0: no canaries, one wave, unless said otherwise."""
-    Policy.objects.update(**{"canary_share": 0, "wave_sizes": "", "max_parallel": 100} | policy)
-    make_build("1.0", maturity=Maturity.STABLE)
-    make_build("2.0", maturity=Maturity.RELEASE)
-    host = make_host("app-1")
-    fleet = [make_instance(f"live-{number:02}", host=host) for number in range(sites)]
-    fleet += [make_instance(f"test-{number}", host=host, kind=Kind.TEST) for number in range(tests)]
-    return start_upgrades(fleet, actor=COMMAND, now=NOW)
-
-
 def may_begin(now: object = NOW) -> list[str]:
     numbers = [number for number, _host in waves.claimable(now)]  # type: ignore[arg-type]
     return [Upgrade.objects.get(pk=number).instance.slug for number in numbers]
-
-
-def end(slug: str, outcome: Outcome = Outcome.SUCCEEDED, *, fingerprint: str = "", code: str = "") -> None:
-    """As the supervisor does: the upgrade ends, then what follows from it."""
-    upgrade = Upgrade.objects.get(instance__slug=slug, outcome=None)
-    upgrade.move(UpgradeState.STARTING, now=NOW, started_at=NOW)
-    Upgrade.objects.filter(pk=upgrade.pk).update(fingerprint=fingerprint)
-    ending = EndCode(code) if code else EndCode.DONE if outcome == Outcome.SUCCEEDED else EndCode.STEP_FAILED
-    upgrade.end(outcome, ending, now=LATER, step="Migrate", host="app-1", text="No answer.", reported="")
-    settle(LATER)
 
 
 def test_p4_a_wave_begins_when_the_one_before_has_ended() -> None:

@@ -7,8 +7,9 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Max
 
+from builds.models import Build
 from releasemgr.lib.actors import AUTOMATIC, Actor
-from releasemgr.lib.history.services import record
+from releasemgr.lib.history.services import record, refuse_unless_seen
 from upgrades import sentences
 from upgrades.choices import BROKE, EndCode, HaltEnd, Outcome
 from upgrades.exceptions import ReasonMissing, RunChanged
@@ -87,8 +88,11 @@ def _halt(
     return row
 
 
-def halt_run(run: Run, *, actor: Actor, now: datetime, reason: str) -> RunHalt:
-    """Stops it by a person's word: what runs finishes, nothing more begins. Raises ReasonMissing or RunChanged."""
+def halt_run(run: Run, *, actor: Actor, now: datetime, reason: str, seen: int | None = None) -> RunHalt:
+    """Stops it by a person's word: what runs finishes, nothing more begins. Raises ReasonMissing or RunChanged.
+
+    `seen` is the run's last change that the person saw: ChangedMeanwhile where there is another (T7).
+    """
     _need(reason, "Halting a run needs a reason.")
     with transaction.atomic():
         locked = Run.objects.select_for_update().get(pk=run.pk)
@@ -96,17 +100,19 @@ def halt_run(run: Run, *, actor: Actor, now: datetime, reason: str) -> RunHalt:
             raise RunChanged(f"Run {run.pk} has ended.")
         if locked.halts.undecided().exists():
             raise RunChanged(f"Run {run.pk} is halted already.")
+        refuse_unless_seen(locked, seen)
         return _halt(locked, Halt(HaltCode.PERSON), [], now=now, actor=actor, reason=reason.strip())
 
 
-def resume_run(run: Run, *, actor: Actor, now: datetime, reason: str) -> RunHalt:
+def resume_run(run: Run, *, actor: Actor, now: datetime, reason: str, seen: int | None = None) -> RunHalt:
     """Lets it go on where it stopped: the halted wave first, and its failures up to now count no more.
 
-    Its builds are offered again. Raises ReasonMissing, or RunChanged where it is not halted or its time is over.
+    Its builds are offered again. Raises ReasonMissing, or RunChanged where it is not halted or its time is over;
+    ChangedMeanwhile as `halt_run`.
     """
     _need(reason, "Resuming a run needs a reason.")
     with transaction.atomic():
-        locked, halt = _locked(run)
+        locked, halt = _locked(run, seen)
         if locked.ends_at <= now:
             raise RunChanged(f"The time of run {run.pk} is over. Release its builds, and the next night goes on.")
         _end(halt, HaltEnd.RESUMED, actor=actor, now=now, reason=reason)
@@ -116,14 +122,14 @@ def resume_run(run: Run, *, actor: Actor, now: datetime, reason: str) -> RunHalt
     return halt
 
 
-def end_run(run: Run, *, actor: Actor, now: datetime, reason: str) -> int:
+def end_run(run: Run, *, actor: Actor, now: datetime, reason: str, seen: int | None = None) -> int:
     """Ends a halted run: what had not begun is recorded as not started. How many that were.
 
-    Its builds stay blocked until they are released or withdrawn. Raises ReasonMissing or RunChanged.
+    Its builds stay blocked until they are released or withdrawn. Raises ReasonMissing, RunChanged or ChangedMeanwhile.
     """
     _need(reason, "Ending a run needs a reason.")
     with transaction.atomic():
-        locked, halt = _locked(run)
+        locked, halt = _locked(run, seen)
         _end(halt, HaltEnd.ENDED, actor=actor, now=now, reason=reason)
         number = leave_rest(locked, halt, now)
         record("run.ended", locked, actor=actor, now=now, after={"not_started": number}, reason=reason)
@@ -141,6 +147,25 @@ def release_builds(halt: RunHalt, *, actor: Actor, now: datetime, reason: str) -
         _release(halt, actor=actor, now=now, reason=reason)
         record("run.builds_released", halt.run, actor=actor, now=now, reason=reason)
     return halt
+
+
+def release_run(run: Run, *, actor: Actor, now: datetime, reason: str, seen: int | None = None) -> list[Build]:
+    """Offers every build again that the failures of this run keep from the sites. Which those were.
+
+    Raises ReasonMissing, RunChanged where it keeps none, or ChangedMeanwhile.
+    """
+    _need(reason, "Offering a build again needs a reason.")
+    with transaction.atomic():
+        locked = Run.objects.select_for_update().get(pk=run.pk)
+        halts = list(locked.halts.unreleased())
+        if not halts:
+            raise RunChanged(f"Run {run.pk} keeps no build from the sites.")
+        refuse_unless_seen(locked, seen)
+        builds = Build.objects.filter(halts__in=halts, withdrawn_at=None).distinct().order_by("version_key")
+        released = list(builds)
+        for halt in halts:
+            release_builds(halt, actor=actor, now=now, reason=reason)
+    return released
 
 
 def leave_rest(run: Run, halt: RunHalt, now: datetime) -> int:
@@ -186,11 +211,12 @@ def finish(now: datetime) -> int:
     return number
 
 
-def _locked(run: Run) -> tuple[Run, RunHalt]:
+def _locked(run: Run, seen: int | None) -> tuple[Run, RunHalt]:
     locked = Run.objects.select_for_update().get(pk=run.pk)
     halt = locked.halts.undecided().select_related("run").first()
     if halt is None:
         raise RunChanged(f"Run {run.pk} is not halted.")
+    refuse_unless_seen(locked, seen)
     return locked, halt
 
 

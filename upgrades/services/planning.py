@@ -1,6 +1,6 @@
 """Asks the plan (P1): about tonight, one site, and previews of changes not yet made."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -214,15 +214,23 @@ def waived_in(run: Run) -> frozenset[Rule]:
     return frozenset() if run.kind == RunKind.NIGHTLY else ALWAYS_WAIVED | {Rule(name) for name in run.waived}
 
 
-def next_chances(instances: Iterable[Instance], now: datetime, needs: timedelta) -> dict[int, datetime | None]:
+def next_chances(
+    instances: Iterable[Instance], now: datetime, needs: timedelta | Mapping[int, timedelta]
+) -> dict[int, datetime | None]:
     """When each site may be upgraded next, by its windows, holds and freezes alone; None: not within two months.
 
-    Three queries, whatever the number of sites.
+    `needs` is how long an upgrade takes, of every site or by the site's key. Three queries, whatever their number.
     """
     sites = list(instances)
     nights = _nights(now)
     pauses, windows = pauses_for(sites, now, nights[-1].ends_at), windows_for(sites)
-    return {site.pk: next_turn(windows.get(site.pk, ()), pauses.get(site.pk, ()), needs, nights) for site in sites}
+    return {
+        site.pk: next_turn(
+            windows.get(site.pk, ()), pauses.get(site.pk, ()),
+            needs if isinstance(needs, timedelta) else needs[site.pk], nights,
+        )
+        for site in sites
+    }  # fmt: skip
 
 
 def _nights(now: datetime) -> list[Span]:

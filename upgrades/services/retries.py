@@ -1,6 +1,6 @@
 """What failed is tried again when a person says so (P11)."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -11,6 +11,8 @@ from releasemgr.lib.history.services import record
 from upgrades.choices import BROKE, CONNECTION_TROUBLE, EXCUSED, FAILED, Outcome, RunKind
 from upgrades.exceptions import NothingToUpgrade, ReasonMissing, UpgradeChanged
 from upgrades.models import Run, Upgrade
+from upgrades.plan import fingerprint, plan
+from upgrades.services.facts import ALWAYS_WAIVED, facts_now
 from upgrades.services.runs import start_upgrades
 
 
@@ -23,6 +25,26 @@ def retryable(run: Run) -> list[Upgrade]:
         .values_list("instance_id", "pk")
     )
     return [one for one in failed if newest[one.instance_id] == one.pk]
+
+
+class RetryPreview:
+    """What trying again would do now to the sites of these upgrades, by the one plan (P1). Changes nothing."""
+
+    def __init__(self, upgrades: Sequence[Upgrade], now: datetime) -> None:
+        self.upgrades = {upgrade.instance_id: upgrade for upgrade in upgrades}
+        sites = [upgrade.instance for upgrade in upgrades]
+        self.decisions = plan(facts_now(sites, now, waived=ALWAYS_WAIVED), now) if sites else []
+        self.going = [decision for decision in self.decisions if decision.upgrades]
+        self.staying = [decision for decision in self.decisions if not decision.upgrades]
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.decisions)
+
+
+def preview_retry(run: Run, site: Instance | None = None, *, now: datetime) -> RetryPreview:
+    """For all that failed in a run, or for one site of it."""
+    return RetryPreview([one for one in retryable(run) if site is None or one.instance_id == site.pk], now)
 
 
 def retry_failed(
@@ -63,3 +85,11 @@ def is_parking(upgrade: Upgrade) -> bool:
     if upgrade.retried_at or upgrade.outcome not in FAILED or upgrade.end_code in EXCUSED:
         return False
     return upgrade.outcome in BROKE or upgrade.end_code not in CONNECTION_TROUBLE
+
+
+def is_parked(upgrade: Upgrade) -> bool:
+    """Whether the site waits for a person because of this end: nothing later of this build on it made it good (P11)."""
+    if not is_parking(upgrade) or (upgrade.outcome == Outcome.NEEDS_A_PERSON and not upgrade.decided_at):
+        return False
+    later = Upgrade.objects.filter(instance=upgrade.instance_id, build=upgrade.build_id, pk__gt=upgrade.pk)
+    return not later.exclude(outcome=None).exists()

@@ -8,7 +8,6 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from releasemgr.lib import clock, words
-from releasemgr.lib.choices import Colour
 from releasemgr.lib.components import Part
 from releasemgr.templatetags import ui
 from releasemgr.templatetags.ui import when
@@ -44,7 +43,7 @@ def run_parts(run: Run) -> list[Part]:
 def run_times(run: Run) -> SafeString:
     """From when to when, how long, and who started it."""
     begun = format_html(_("Started {}"), when(run.starts_at))
-    if run.missed:
+    if run.missed or run.switched_off:
         return format_html(_("Should have started {}."), when(run.starts_at))
     if run.ended_at:
         begun = format_html(
@@ -59,10 +58,9 @@ def _dot(text: SafeString) -> SafeString:
 
 
 @register.simple_tag
-def run_colour(run: Run, awaiting: int) -> str:
-    if awaiting:
-        return str(Colour.BAD)
-    return str(run.state.colour)
+def run_crumb(run: Run) -> str:
+    """“Night of 22 to 23 November #412”."""
+    return f"{night_name(run)} #{run.pk}"
 
 
 @register.simple_tag
@@ -71,13 +69,6 @@ def result(upgrade: Upgrade) -> SafeString:
     look = upgrade.status
     said = sentences.result_words(look, upgrade.end_values) if isinstance(look, Outcome) else str(look.label)
     return ui.state(look, said, "wrap")
-
-
-@register.simple_tag
-def standing(upgrade: Upgrade) -> str:
-    """How the site stands after a failed upgrade."""
-    outcome = Outcome(upgrade.outcome) if upgrade.outcome else None
-    return sentences.standing_words(outcome, upgrade.end_values) if outcome else ""
 
 
 @register.simple_tag

@@ -1,5 +1,6 @@
 """Runs, newest first, and the results of one."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,15 +17,28 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 from django_tables2 import RequestConfig
 
-from instances.choices import Kind
+from releasemgr.lib import clock
 from releasemgr.lib.components import Part, ViewLink
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
 from upgrades import sentences
-from upgrades.choices import FAILED, GOOD, UNTOUCHED, EndCode, Outcome, UpgradeState
-from upgrades.models import Decision, Run, Upgrade, UpgradeEvent
-from upgrades.plan import GOING, SETTLED, Code, Rule
+from upgrades.choices import FAILED, GOOD, Outcome, RunKind, UpgradeState
+from upgrades.models import Decision, Policy, Run, RunHalt, Upgrade, UpgradeEvent
+from upgrades.plan import GOING, SETTLED
 from upgrades.tables import RunTable
+from upgrades.views.run_actions import actions_for
+from upgrades.views.run_results import (
+    RETRY,
+    blamed,
+    decision_row,
+    earlier_halts,
+    failure_groups,
+    legs_of,
+    note_of,
+    upgrade_row,
+    wave_groups,
+)
+from upgrades.views.site_rows import SiteRow, SiteRows
 
 PAGE = 50
 ROWS = 100
@@ -36,7 +50,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
     table = RunTable(Run.objects.for_list())
     RequestConfig(request, paginate={"per_page": PAGE}).configure(table)
     template = "upgrades/run_list.html#runs" if wants_fragment(request) else "upgrades/run_list.html"
-    return render(request, template, {"table": table})
+    return render(request, template, {"table": table, "policy": Policy.objects.select_related("nights_off_by").get()})
 
 
 @require_safe
@@ -53,20 +67,7 @@ def run_detail(request: HttpRequest, number: int) -> HttpResponse:
 
 def _fingerprint(run: Run) -> str:
     last = UpgradeEvent.objects.filter(upgrade__run=run).aggregate(last=Max("pk"))["last"]
-    return f"{last or 0}-{'over' if run.ended_at else 'open'}"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One site in a run: an upgrade with its result, or the decision to leave it."""
-
-    site: Any
-    old: str
-    new: Any
-    look: Any
-    words: str
-    upgrade: Upgrade | None = None
-    sentence: str = ""
+    return f"{last or 0}-{'over' if run.ended_at else 'open'}-{run.state}"
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,16 @@ class Selection:
     decisions: Callable[[Decision], bool] = lambda decision: False
 
 
+def _is_not_started(upgrade: Upgrade) -> bool:
+    return upgrade.outcome == Outcome.NOT_STARTED or upgrade.state == UpgradeState.WAITING
+
+
 def _selections() -> list[Selection]:
     return [
         Selection("planned", _("Planned"), upgrades=lambda upgrade: True),
         Selection("failed", _("Failed"), upgrades=lambda upgrade: upgrade.outcome in FAILED),
         Selection("succeeded", _("Succeeded"), upgrades=lambda upgrade: upgrade.outcome in GOOD),
-        Selection("not-started", _("Not started"), upgrades=lambda upgrade: upgrade.outcome == Outcome.NOT_STARTED),
+        Selection("not-started", _("Not started"), upgrades=_is_not_started),
         Selection(
             "skipped",
             _("Skipped"),
@@ -96,27 +101,52 @@ def _selections() -> list[Selection]:
 
 
 def _results(request: HttpRequest, run: Run) -> dict[str, Any]:
+    now = clock.now()
     upgrades = list(Upgrade.objects.filter(run=run).for_list())
     decisions = list(run.decisions.exclude(code__in=GOING).select_related("instance", "build"))
+    halts = list(run.halts.for_page())
     chosen, views = _chosen(request, run, upgrades, decisions)
-    rows = _rows(chosen, upgrades, decisions)
+    rows = _rows(chosen, upgrades, decisions, halted=_stands_still(halts))
     page = Paginator(rows, ROWS).get_page(request.GET.get("page"))
+    groups = failure_groups(run, upgrades, now, may_retry=request.user.has_perm(RETRY))
     return {
         "run": run,
         "name": night_name(run),
         "parts": _parts(run, upgrades),
         "rest": _rest(decisions),
-        "sentences": _story(run, upgrades),
-        "awaiting": sum(upgrade.outcome == Outcome.NEEDS_A_PERSON and not upgrade.decided_at for upgrade in upgrades),
-        "failures": [_upgrade_row(upgrade) for upgrade in upgrades if upgrade.outcome in FAILED],
+        "note": note_of(run, upgrades, halts, now),
+        "earlier_halts": earlier_halts(halts),
+        "actions": actions_for(run, halts, groups, request.user, now),
+        "failures": groups,
+        "failed": sum(len(group.failures) for group in groups),
+        "blamed": blamed(groups),
         "views": views,
         "chosen": chosen.key,
         "page": page,
-        "groups": _groups(page),
+        "table": _table(run, page, upgrades, halts),
         "total": len(upgrades) + len(decisions),
         "older": Run.objects.before(run).first(),
         "newer": Run.objects.after(run).first(),
     }
+
+
+def _stands_still(halts: Sequence[RunHalt]) -> bool:
+    return any(halt.ended_at is None for halt in halts)
+
+
+def _table(
+    run: Run, page: Page[tuple[int | None, SiteRow]], upgrades: Sequence[Upgrade], halts: Sequence[RunHalt]
+) -> SiteRows:
+    shown: dict[int | None, list[SiteRow]] = defaultdict(list)
+    for wave, row in page:
+        shown[wave].append(row)
+    return SiteRows(
+        caption=_("Sites of this run"),
+        change=_("Change"),
+        words=_("Result"),
+        columns=(_("Started"), _("Took")),
+        groups=wave_groups(run, shown, upgrades, halts),
+    )
 
 
 def _chosen(
@@ -138,37 +168,16 @@ def _chosen(
     return chosen, links
 
 
-def _rows(chosen: Selection, upgrades: Iterable[Upgrade], decisions: Iterable[Decision]) -> list[Row]:
-    """Test sites first, each kind in the run's order."""
-    rows = [_upgrade_row(upgrade) for upgrade in upgrades if chosen.upgrades(upgrade)]
-    rows += [_decision_row(decision) for decision in decisions if chosen.decisions(decision)]
-    return sorted(rows, key=lambda row: row.site.kind == Kind.LIVE)
-
-
-def _upgrade_row(upgrade: Upgrade) -> Row:
-    look = upgrade.status
-    said = sentences.result_words(look, upgrade.end_values) if isinstance(look, Outcome) else str(look.label)
-    why = sentences.end_words(EndCode(upgrade.end_code), upgrade.end_values) if look in UNTOUCHED else ""
-    return Row(upgrade.instance, upgrade.from_version, upgrade.build, look, said, upgrade, why)
-
-
-def _decision_row(decision: Decision) -> Row:
-    look = sentences.LOOKS[Code(decision.code)]
-    return Row(decision.instance, decision.from_version, decision.build, look, str(look.label), sentence=_why(decision))
-
-
-def _why(decision: Decision) -> str:
-    """The sentence of the check that decided."""
-    deciding = next((check for check in decision.checks if check["code"]), None)
-    if deciding is None:
-        return ""
-    return sentences.rule_sentence(Rule(deciding["rule"]), Code(deciding["code"]), deciding["values"])
-
-
-def _groups(page: Page[Row]) -> list[tuple[str, list[Row]]]:
-    names = {Kind.TEST: _("Test sites"), Kind.LIVE: _("Live sites")}
-    groups = [(name, [row for row in page if row.site.kind == kind]) for kind, name in names.items()]
-    return [(name, rows) for name, rows in groups if rows]
+def _rows(
+    chosen: Selection, upgrades: Sequence[Upgrade], decisions: Iterable[Decision], *, halted: bool
+) -> list[tuple[int | None, SiteRow]]:
+    """Each with its wave's key, in the run's order; what is in no wave comes last, test sites first."""
+    legs = legs_of(upgrades)
+    rows: list[tuple[int | None, SiteRow]] = [
+        (upgrade.wave_id, upgrade_row(upgrade, legs, halted=halted)) for upgrade in upgrades if chosen.upgrades(upgrade)
+    ]
+    rows += [(None, decision_row(decision)) for decision in decisions if chosen.decisions(decision)]
+    return sorted(rows, key=lambda row: (row[0] is None, row[0] is None and row[1].live))
 
 
 def _parts(run: Run, upgrades: Sequence[Upgrade]) -> list[Part]:
@@ -188,24 +197,10 @@ def _rest(decisions: Sequence[Decision]) -> str:
     return sentences.left_alone(len(decisions) - settled, settled)
 
 
-def _story(run: Run, upgrades: Sequence[Upgrade]) -> list[str]:
-    awaiting = sum(upgrade.outcome == Outcome.NEEDS_A_PERSON and not upgrade.decided_at for upgrade in upgrades)
-    late = sum(upgrade.outcome == Outcome.NOT_STARTED for upgrade in upgrades)
-    return sentences.run_story(
-        run.state,
-        planned=len(upgrades),
-        good=sum(upgrade.outcome in GOOD for upgrade in upgrades),
-        failed=sum(upgrade.outcome in FAILED for upgrade in upgrades),
-        ended=sum(not upgrade.is_active for upgrade in upgrades),
-        late=late,
-        awaiting=awaiting,
-    )
-
-
 def night_name(run: Run) -> str:
     """“Night of 22 to 23 November”, by the installation's clock."""
     if run.date is None:
-        return _("Manual run")
+        return _("Retry") if run.kind == RunKind.RETRY else _("Manual run")
     return sentences.night_words(run.date, local_date(run.ends_at))
 
 

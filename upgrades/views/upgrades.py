@@ -19,11 +19,13 @@ from releasemgr.roles import roles_with
 from upgrades import sentences
 from upgrades.choices import EndCode, Outcome, StepState, UpgradeState
 from upgrades.exceptions import UpgradeChanged
-from upgrades.forms import UnlockForm
+from upgrades.forms import LetRetryForm, UnlockForm
 from upgrades.log_lines import Line
 from upgrades.models import Upgrade
 from upgrades.services.ends import unlock_site
+from upgrades.services.retries import is_parked, let_retry
 from upgrades.views.log_blocks import WINDOW, Log
+from upgrades.views.run_results import RETRY
 
 DECIDE = "upgrades.decide_upgrade"
 EARLIER_UPGRADES = 5
@@ -40,7 +42,7 @@ def upgrade_detail(request: HttpRequest, number: int) -> HttpResponse:
 
 def upgrade_for_page(number: int) -> Upgrade:
     upgrades = Upgrade.objects.select_related(
-        "run", "build", "instance__customer", "instance__host", "decided_by", "run__requested_by"
+        "run", "build", "instance__customer", "instance__host", "decided_by", "retried_by", "run__requested_by"
     )
     return get_object_or_404(upgrades.defer("journal"), pk=number)
 
@@ -68,11 +70,38 @@ def unlock(request: HttpRequest, number: int) -> HttpResponse:
     return redirect(upgrade)
 
 
-def _page(request: HttpRequest, upgrade: Upgrade, form: UnlockForm) -> dict[str, Any]:
+@require_POST
+@needs(DECIDE)
+def let_nights_retry(request: HttpRequest, number: int) -> HttpResponse:
+    """Takes back that this build is not tried again on the site by itself (P11)."""
+    upgrade = upgrade_for_page(number)
+    form = LetRetryForm(request.POST)
+    if not form.is_valid():
+        page = _page(request, upgrade, UnlockForm(), form)
+        return render(request, "upgrades/upgrade_detail.html", page, status=422)
+    actor = Actor(Origin.PAGE, person(request))
+    try:
+        let_retry(upgrade, actor=actor, now=clock.now(), note=form.cleaned_data["note"])
+    except UpgradeChanged:
+        page = _page(request, upgrade_for_page(number), UnlockForm(), form) | {"let_conflict": True}
+        return render(request, "upgrades/upgrade_detail.html", page, status=409)
+    words = _("The nights try %(version)s on %(site)s again.")
+    messages.success(request, words % {"version": upgrade.build.version, "site": upgrade.instance})
+    return redirect(upgrade)
+
+
+def _page(
+    request: HttpRequest, upgrade: Upgrade, form: UnlockForm, let_form: LetRetryForm | None = None
+) -> dict[str, Any]:
     now = clock.now()
     log = Log(upgrade, now)
     total = log.count()
-    context = facts_of(request, upgrade, log, now) | {"form": form, "total": total, "errors": log.count_errors(total)}
+    context = facts_of(request, upgrade, log, now) | {
+        "form": form,
+        "let_form": let_form or LetRetryForm(),
+        "total": total,
+        "errors": log.count_errors(total),
+    }
     find = request.GET.get("find", "").strip()[:LONGEST_SEARCH]
     if find or "errors" in request.GET:
         shown, hits = log.found(log.is_error if not find else _says(find))
@@ -115,12 +144,17 @@ def facts_of(request: HttpRequest, upgrade: Upgrade, log: Log, now: datetime) ->
         "status_words": _status_words(upgrade, log, now),
         "took": upgrade.took,
         "what_happened": _what_happened(upgrade),
+        "may_decide": request.user.has_perm(DECIDE),
         "advice": sentences.advice(Outcome(upgrade.outcome), EndCode(upgrade.end_code)) if upgrade.outcome else "",
         "awaits": upgrade.outcome == Outcome.NEEDS_A_PERSON and upgrade.decided_at is None,
-        "may_decide": request.user.has_perm(DECIDE),
         "roles": roles_with(DECIDE),
         "events": [(event, UpgradeState(event.to_state)) for event in upgrade.events.all()],
         "previous": _earlier_upgrades(upgrade),
+        "legs": _legs(upgrade),
+        "same": _same_failures(upgrade),
+        "parked": is_parked(upgrade),
+        "may_retry": request.user.has_perm(RETRY),
+        "retry_roles": roles_with(RETRY),
     }
 
 
@@ -143,6 +177,21 @@ def _status_words(upgrade: Upgrade, log: Log, now: datetime) -> str:
         "steps": len(log.way_there),
         "took": words.took(max(now - upgrade.started_at, timedelta(0))),
     }
+
+
+def _legs(upgrade: Upgrade) -> list[Upgrade]:
+    """All legs of its way over stepping stones, in order (T8). Empty for a straight way."""
+    legs = Upgrade.objects.filter(run=upgrade.run_id, instance=upgrade.instance_id).select_related("build")
+    found = list(legs.defer("journal").order_by("leg"))
+    return found if len(found) > 1 else []
+
+
+def _same_failures(upgrade: Upgrade) -> list[Upgrade]:
+    """Other upgrades that failed in the same way, newest first."""
+    if not upgrade.fingerprint:
+        return []
+    same = Upgrade.objects.filter(fingerprint=upgrade.fingerprint).exclude(pk=upgrade.pk)
+    return list(same.select_related("build", "instance").defer("journal").order_by("-pk")[:EARLIER_UPGRADES])
 
 
 def _earlier_upgrades(upgrade: Upgrade) -> list[Upgrade]:

@@ -1,0 +1,76 @@
+"""Switches the nights off, without an end, and on again (P5)."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods
+
+from releasemgr.lib import clock, words
+from releasemgr.lib.actors import Actor, Origin
+from releasemgr.lib.components import Confirm
+from releasemgr.lib.permission import needs, person
+from upgrades.forms import NightsForm
+from upgrades.models import Policy
+from upgrades.services.planning import next_night, plan_night
+from upgrades.services.policy import switch_nights_off, switch_nights_on
+from upgrades.views.run_actions import HALT
+
+
+@needs(HALT)
+@require_http_methods(["GET", "HEAD", "POST"])
+def nights(request: HttpRequest) -> HttpResponse:
+    """The form carries what it was shown to do, so that two people do not undo each other (T7)."""
+    policy = Policy.objects.select_related("nights_off_by").get()
+    are_off = policy.nights_off_since is not None
+    if request.method != "POST":
+        return _page(request, policy, NightsForm(initial={"switch": "on" if are_off else "off"}))
+    form = NightsForm(request.POST)
+    if not form.is_valid():
+        return _page(request, policy, form, status=422)
+    switch_on = form.cleaned_data["switch"] == "on"
+    verb = switch_nights_on if switch_on else switch_nights_off
+    actor = Actor(Origin.PAGE, person(request))
+    if not verb(actor=actor, now=clock.now(), reason=form.cleaned_data["reason"]):
+        policy = Policy.objects.select_related("nights_off_by").get()
+        return _page(request, policy, form, status=409)
+    messages.success(request, _("Nights are switched on.") if switch_on else _("Nights are switched off."))
+    return redirect("tonight")
+
+
+def _page(request: HttpRequest, policy: Policy, form: NightsForm, *, status: int = 200) -> HttpResponse:
+    are_off = policy.nights_off_since is not None
+    context: dict[str, Any] = {
+        "policy": policy,
+        "form": form,
+        "switch": "on" if are_off else "off",
+        "conflict": status == 409,
+        "confirm": _confirm(are_off=are_off),
+    }
+    return render(request, "upgrades/nights.html", context, status=status)
+
+
+def _confirm(*, are_off: bool) -> Confirm:
+    now = clock.now()
+    night, decisions = (next_night(now), []) if are_off else plan_night(now)
+    number = sum(decision.upgrades for decision in decisions)
+    if are_off:
+        effect = _("The next one starts %(start)s and plans every site anew.")
+    else:
+        effect = ngettext(
+            "%(n)d upgrade of the night that starts %(start)s does not happen, and none after it until somebody "
+            "switches the nights on again. A run that is under way goes on; halt it on its own page.",
+            "%(n)d upgrades of the night that starts %(start)s do not happen, and none after it until somebody "
+            "switches the nights on again. A run that is under way goes on; halt it on its own page.",
+            number,
+        )
+    return Confirm(
+        title=_("Switch the nights on?") if are_off else _("Switch the nights off?"),
+        effect=effect % {"n": number, "start": words.moment_of(night.starts_at, now)},
+        verb=_("Switch the nights on") if are_off else _("Switch the nights off"),
+        back="tonight",
+        danger=not are_off,
+    )
