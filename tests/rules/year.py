@@ -16,6 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.db import transaction
 
 from builds.choices import Smoke
 from builds.maturity import CHANNELS, BuildFacts, Maturity, Severity
@@ -102,7 +103,7 @@ class Year:
             weekday, far = number % 7, number % 10 == 9
             hours = Window(frozenset({weekday}), time(1), time(5), ZoneInfo(ZONES[(weekday + far) % len(ZONES)]))
             set_windows(site, [hours], actor=self.ines, now=self.now)
-            site.tags.add(*([seldom] if number % 3 else []), *([canary] if number % 60 == 4 else []))
+            site.tags.add(*([seldom] if number % 6 else []), *([canary] if number % 60 == 4 else []))
         self._freeze("Only the first week of a month", "2026-01-08", 21, tag=seldom, repeats="FREQ=MONTHLY")
         self._freeze("Christmas", "2026-12-20", 15)
 
@@ -214,7 +215,7 @@ class Year:
         assert night
         assert record_missed_nights(self.now) == []
         night = Night(night.date, self.now, night.ends_at)
-        expected = decisions_of(facts_of_night(night), night) if day % 14 == 0 else None
+        expected = decisions_of(facts_of_night(night), night) if day % 28 == 0 else None
         run = open_due_night(self.now)
         assert run
         assert run.date == self.now.date()
@@ -236,9 +237,10 @@ class Year:
             turns = [number for number, _host in waves.claimable(self.now)][:40]
             begun = self._begin(turns) if turns else []
             self.now += TAKES if begun else timedelta(0)
-            for upgrade in begun:
-                self._end(upgrade)
-            settle(self.now)
+            with transaction.atomic():  # as a supervisor writes what its hosts told
+                for upgrade in begun:
+                    self._end(upgrade)
+                settle(self.now)
             if not begun:
                 following = Upgrade.objects.waiting().filter(opens_at__gt=self.now, opens_at__lt=until)
                 self.now = following.order_by("opens_at").values_list("opens_at", flat=True).first() or until
