@@ -68,3 +68,12 @@ def test_p5_unreachable_sites_count_apart_and_more_than_half_of_a_wave_is_an_inc
     halt = judge_run([rest(planned, 0, unreachable)], [], Limits())
 
     assert (halt.code if halt else None) == (HaltCode.UNREACHABLE if halts else None)
+
+
+def test_p5_t8_sites_that_go_in_legs_are_an_incident_by_their_number() -> None:
+    wave = WaveSoFar(3, WaveKind.REST, planned=8, unreachable=4, sites=4)
+
+    halt = judge_run([wave], [], Limits())
+
+    assert halt
+    assert halt.code is HaltCode.UNREACHABLE

@@ -15,7 +15,7 @@ from releasemgr.lib.choices import Colour
 from tests.factories import NOW
 from upgrades import sentences
 from upgrades.choices import EndCode, Outcome
-from upgrades.plan import GOING, Code, Decision, Facts, Rule, SiteFacts, fingerprint, plan
+from upgrades.plan import GOING, Code, Decision, Facts, Rule, SiteFacts, fingerprint, plan, plan_with_waves
 from upgrades.waves import Rollout, parse_sizes
 
 ONE_PASSED = BuildFacts(1, "4.2", "42", Maturity.RELEASE, NOW, smoke_passed=True)
@@ -356,6 +356,17 @@ def test_p4_the_plan_places_each_site_that_goes_in_a_wave() -> None:
 
     assert [one.wave for one in planned] == [1, 2, 3, 3, 4, None]
     assert not planned[0].site.live
+
+
+def test_p4_a_hold_that_ends_in_the_night_makes_no_canaries_of_its_own() -> None:
+    held = Pause(PauseKind.HOLD, 5, Span(NOW - timedelta(hours=1), NOW + timedelta(minutes=73)), "")
+    sites = [site(id=number, slug=f"live-{number}") for number in range(1, 6)]
+    sites.append(site(id=6, slug="live-6", pauses=(held,)))
+
+    planned, waves = plan_with_waves(facts_of(*sites, rollout=Rollout(canaries=20)), NOW, NIGHT_ENDS)
+
+    assert [(wave.kind, len(wave.sites)) for wave in waves] == [("canary", 2), ("rest", 4)]
+    assert {one.opens_at for one in planned if one.site.id == 6} == {NOW + timedelta(minutes=73)}
 
 
 def test_t4_a_pin_to_what_runs_is_no_downgrade() -> None:

@@ -13,7 +13,7 @@ from upgrades.choices import EndCode, Outcome, RunKind
 from upgrades.exceptions import NothingToUpgrade, PlanChanged, ReasonMissing, UpgradeChanged
 from upgrades.first_error import failure_fingerprint
 from upgrades.models import Run, Upgrade
-from upgrades.services.retries import is_parking, let_retry, retry_failed, retryable
+from upgrades.services.retries import is_parked, is_parking, let_retry, retry_failed, retryable
 
 pytestmark = pytest.mark.django_db
 
@@ -83,6 +83,32 @@ def test_p11_a_person_lets_the_nights_try_again_with_a_reason(manager: Actor, bu
     assert Change.objects.get().kind == "site.unparked"
     with pytest.raises(UpgradeChanged):
         let_retry(upgrade, actor=manager, now=NOW, note="Again.")
+
+
+def test_p11_a_build_that_failed_twice_on_a_site_is_let_go_at_once(manager: Actor, build: Build) -> None:
+    first = failed(make_run(ended_at=NOW), build, "one")
+    second = make_upgrade(
+        run=make_run(ended_at=NOW), build=build, instance=first.instance, outcome=Outcome.ROLLED_BACK,
+        end_code=EndCode.STEP_FAILED,
+    )  # fmt: skip
+    assert is_parked(first)
+
+    let_retry(second, actor=manager, now=NOW, note="The disk has room again.")
+
+    assert not Upgrade.objects.filter(retried_at=None).exists()
+
+
+def test_p11_t8_a_leg_that_failed_is_tried_again_though_the_next_leg_came_after_it(
+    manager: Actor, build: Build
+) -> None:
+    night = make_run(ended_at=NOW)
+    first = failed(night, build, "one")
+    make_upgrade(
+        run=night, build=make_build("2.5"), instance=first.instance, leg=2, outcome=Outcome.NOT_STARTED,
+        end_code=EndCode.PATH_ENDED,
+    )  # fmt: skip
+
+    assert retryable(night) == [first]
 
 
 @pytest.mark.parametrize(

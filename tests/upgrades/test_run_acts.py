@@ -160,8 +160,10 @@ def test_p11_what_failed_is_tried_again_as_it_was_shown(manager: Client) -> None
 
     page = manager.get(path)
     assert "Retry 1 failed site?" in page.content.decode()
-    data = {"seen": page.context["preview"].fingerprint, "reason": "The disk was full."}
+    data = {"seen": page.context["preview"].fingerprint, "reason": "The disk was full.", "typed": "live-00"}
     assert manager.post(path, data | {"reason": ""}).status_code == 422
+    untyped = manager.post(path, data | {"typed": ""})
+    assert (untyped.status_code, untyped.context["form"].errors["typed"]) == (422, ["Type live-00 to confirm."])
     assert Run.objects.count() == 1
     answer = manager.post(path, data)
 
@@ -177,7 +179,7 @@ def test_p1_a_retry_that_would_do_something_else_than_shown_is_refused(manager: 
     seen = manager.get(path).context["preview"].fingerprint
     make_build("2.1", maturity=Maturity.STABLE)
 
-    answer = manager.post(path, {"seen": seen, "reason": "Again.", "site": "live-00"})
+    answer = manager.post(path, {"seen": seen, "reason": "Again.", "site": "live-00", "typed": "live-00"})
 
     assert answer.status_code == 409
     assert "Nothing was started." in answer.content.decode()
