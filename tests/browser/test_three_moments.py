@@ -44,7 +44,7 @@ def test_support_changes_a_target_and_sees_tonight_change(
     page.locator("label", has_text="release").first.click()
     expect(page.get_by_text("If saved:").first).to_be_visible()
     expect(page.locator("main")).to_contain_text("4.20.2")
-    page.get_by_label("Reason").fill("Customer wants the new rota view, ticket 48377")
+    page.locator("#reason").fill("Customer wants the new rota view, ticket 48377")
     page.get_by_role("button", name="Save target").click()
 
     expect(page.locator("main")).to_contain_text("Upgrade to 4.20.2")
