@@ -12,6 +12,8 @@ from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import override_settings
+from hypothesis import HealthCheck
+from hypothesis import settings as drawing
 from pytest_django import DjangoDbBlocker, Settings
 
 from releasemgr.lib import clock
@@ -20,6 +22,10 @@ from tests.clients import SignedInClient
 from tests.factories import NOW, make_user
 
 sys.dont_write_bytecode = False  # or each worker of each run compiles every test again, for five seconds
+# How long drawing or a case takes says something of a busy machine, and nothing of the rules.
+drawing.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+drawing.load_profile("patient")
+
 IN_CI = os.environ.get("CI") == "true"
 SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
