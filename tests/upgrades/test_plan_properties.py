@@ -5,17 +5,30 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from instances.pauses import Pause
+from builds.maturity import BuildFacts, Maturity
+from instances.pauses import Pause, PauseKind
+from instances.pins import PinEnd
 from instances.windows import Span
 from tests.effort import examples
 from tests.factories import NOW
 from tests.rules.lawful import assert_lawful
 from tests.upgrades.fleets import a_pause, fleets, nights
 from upgrades import sentences
-from upgrades.plan import Code, Decision, Facts, counts, fingerprint, plan, plan_with_waves, promoted
+from upgrades.plan import (
+    Code,
+    Decision,
+    Facts,
+    SiteFacts,
+    counts,
+    decide,
+    fingerprint,
+    plan,
+    plan_with_waves,
+    promoted,
+)
 from upgrades.waves import WaveKind, WaveSize
 
 MOMENT = timedelta(microseconds=1)
@@ -99,7 +112,19 @@ def covered(span: Span, by: list[Span]) -> bool:
     return at >= span.ends_at
 
 
+HELD_FOR_THE_FIRST_HOUR = Facts(
+    sites=(
+        SiteFacts(
+            1, "a1", False, None, 2, "4.0", "4.0", "web1",
+            pauses=(Pause(PauseKind.HOLD, 1, Span(NOW, NOW + timedelta(hours=1)), "Audit", "all sites"),),
+        ),
+    ),
+    builds={2: BuildFacts(2, "4.1", "4.1", Maturity.CANDIDATE, NOW, smoke_passed=True)},
+)  # fmt: skip
+
+
 @given(fleets(), nights)
+@example(HELD_FOR_THE_FIRST_HOUR, NOW + timedelta(hours=4))
 @drawn
 def test_p4_each_site_that_goes_is_in_one_wave_and_canaries_are_before_the_rest_of_their_window(
     facts: Facts, until: Until
@@ -112,11 +137,12 @@ def test_p4_each_site_that_goes_is_in_one_wave_and_canaries_are_before_the_rest_
     assert [(wave.stage, wave.opens_at) for wave in waves] == sorted((wave.stage, wave.opens_at) for wave in waves)
     for wave in waves:
         members = [goes[site] for site in wave.sites]
-        assert {(one.opens_at, one.wave) for one in members} == {(wave.opens_at, wave.number)}
+        assert {(one.window_opens_at, one.wave) for one in members} == {(wave.opens_at, wave.number)}
+        assert all(one.opens_at and one.opens_at >= wave.opens_at for one in members)
         assert {one.site.live for one in members} == {wave.kind is not WaveKind.TEST}
         assert wave.kind is not WaveKind.REST or not any(one.site.canary for one in members)
-    for opening in {one.opens_at for one in goes.values()}:
-        live = [one for one in goes.values() if one.site.live and one.opens_at == opening]
+    for opening in {one.window_opens_at for one in goes.values()}:
+        live = [one for one in goes.values() if one.site.live and one.window_opens_at == opening]
         canaries = [wave for wave in waves if wave.kind is WaveKind.CANARY and wave.opens_at == opening]
         if live and facts.rollout.canaries:
             wanted = WaveSize(facts.rollout.canaries, is_share=True).of(len(live))
@@ -141,7 +167,36 @@ def test_p8_leaving_more_sites_alone_never_adds_an_upgrade_to_any_site(
             assert decision_on(one.id, after) == decision_on(one.id, before), "nobody else gets another decision"
 
 
+BLOCKED = (Code.BLOCKED_BY_PROBLEM, Code.BLOCKED_BY_HALT)
+
+
+def waits(decision: Decision, facts: Facts, until: Until) -> bool:
+    """For a person to let its build go on: now, or from when its pin ends during the night (P1)."""
+    ends = decision.site.pin_until
+    if decision.code in BLOCKED:
+        return True
+    if not ends or not until or not NOW < ends < until:
+        return False
+    return decide(decision.site, promoted(facts, NOW), ends, until).code in BLOCKED
+
+
+RUNS_ITS_PIN_WHILE_WHAT_IT_FOLLOWS_NEXT_IS_HALTED = Facts(
+    sites=(
+        SiteFacts(
+            1, "a1", True, None, 1, "4.0", "4.0", "web1", pin_ends=PinEnd.ON_DATE,
+            pin_until=NOW + timedelta(hours=1), pin_then=Maturity.ALPHA,
+        ),
+    ),
+    builds={
+        number: BuildFacts(number, version, version, Maturity.ALPHA, NOW, smoke_passed=True)
+        for number, version in ((1, "4.0"), (2, "4.1"))
+    },
+    halted={2: 412},
+)  # fmt: skip
+
+
 @given(fleets(), nights)
+@example(RUNS_ITS_PIN_WHILE_WHAT_IT_FOLLOWS_NEXT_IS_HALTED, NOW + timedelta(hours=4))
 @drawn
 def test_p5_r7_what_a_person_lets_go_on_takes_no_upgrade_away_and_concerns_nobody_else(
     facts: Facts, until: Until
@@ -151,7 +206,7 @@ def test_p5_r7_what_a_person_lets_go_on_takes_no_upgrade_away_and_concerns_nobod
     after = plan(replace(facts, halted={}, hold_on_blockers=False), NOW, until)
 
     assert going(before).keys() <= going(after).keys()
-    waited = {one.site.id for one in before if one.code in (Code.BLOCKED_BY_PROBLEM, Code.BLOCKED_BY_HALT)}
+    waited = {one.site.id for one in before if waits(one, facts, until)}
     assert going(after).keys() - going(before).keys() <= waited
 
 
