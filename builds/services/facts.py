@@ -45,7 +45,7 @@ def channel_policies() -> dict[Maturity, ChannelPolicy]:
 
 
 def gather_builds(as_if: Problem | None = None) -> dict[int, BuildFacts]:
-    """All builds by id, in the order of their versions. Four queries, however many there are.
+    """All builds by id, in the order of their versions. At most four queries, however many there are.
 
     With `as_if`, as though this problem were saved like that; one that is not reported yet has the number 0.
     """
@@ -67,13 +67,15 @@ def gather_builds(as_if: Problem | None = None) -> dict[int, BuildFacts]:
 def _problems_by_build(builds: list[Build], as_if: Problem | None) -> tuple[dict[int, list[ProblemFacts]], set[int]]:
     """The open problems of each build by number, and the builds on which one was dismissed as not real (R7).
 
-    Who was registered after a dismissal was never affected. `builds` are ordered by version. Two queries.
+    Who was registered after a dismissal was never affected. `builds` are ordered by version. Two queries, one while
+    there is no problem.
     """
-    accepted = {(one.problem_id, one.build_id): one for one in Acknowledgement.objects.all()}
+    known = _problems(as_if)
+    accepted = {(one.problem_id, one.build_id): one for one in Acknowledgement.objects.all()} if known else {}
     keys = [build.version_key for build in builds]
     problems: dict[int, list[ProblemFacts]] = defaultdict(list)
     dismissed: set[int] = set()
-    for problem in _problems(as_if):
+    for problem in known:
         end = bisect_left(keys, problem.fixed_in.version_key) if problem.fixed_in else len(keys)
         affected = builds[bisect_left(keys, problem.first_affected.version_key) : end]
         if problem.dismissed_at:
@@ -95,11 +97,11 @@ def _problems(as_if: Problem | None) -> list[Problem]:
 
 
 def facts_of(build: Build) -> BuildFacts:
-    """As the database has it now, whatever the caller's object says. Four queries."""
+    """As the database has it now, whatever the caller's object says. At most four queries."""
     return gather_builds()[build.pk]
 
 
 def judge_promotion(build: Build, to: Maturity, *, now: datetime) -> Judgement:
-    """Whether this build may enter this channel, and if not, why not and when (R11). Five queries."""
+    """Whether this build may enter this channel, and if not, why not and when (R11). At most five queries."""
     builds = gather_builds()
     return judge(builds[build.pk], to, channel_policies(), now, builds.values())

@@ -266,11 +266,12 @@ def _repeat_faults(freeze: Freeze, span: Mapping[str, str]) -> dict[str, str]:
 
 
 def pauses_for(
-    instances: Collection[Instance] | None, after: datetime, before: datetime
+    instances: Collection[Instance] | None, after: datetime, before: datetime, *, every: bool = False
 ) -> dict[int, tuple[Pause, ...]]:
     """Every hold and freeze of each site that shares a moment with the given span, by the site's key, in order.
 
-    None means all sites. At most four queries, whatever the number of sites, holds and freezes.
+    None means all sites, and `every` that these are all. At most four queries, whatever the number of sites, holds and
+    freezes; one less where the sites are given.
     """
     holds = Hold.objects.meeting(after, before)
     freezes = Freeze.objects.for_list().that_may_meet(after, before)
@@ -278,6 +279,7 @@ def pauses_for(
         sites = list(Instance.objects.order_by().values_list("pk", "kind", "customer_id"))
     else:
         sites = [(site.pk, site.kind, site.customer_id) for site in instances]
+    if instances is not None and not every:
         holds = holds.filter(instance__in=[pk for pk, _kind, _customer in sites])
     pauses: dict[int, list[Pause]] = {pk: [] for pk, _kind, _customer in sites}
     for hold in holds:

@@ -25,16 +25,17 @@ def default_subject() -> SiteWindow:
     return SiteWindow(pk=0)
 
 
-def windows_for(instances: Collection[Instance] | None) -> dict[int, tuple[Window, ...]]:
+def windows_for(instances: Collection[Instance] | None, *, every: bool = False) -> dict[int, tuple[Window, ...]]:
     """The windows that hold for each site, by its key: its own, else the default ones. None of either: always.
 
-    None means all sites. At most two queries.
+    None means all sites, and `every` that these are all. At most two queries, one where the sites are given.
     """
     rows = SiteWindow.objects.all()
     if instances is None:
         sites = list(Instance.objects.order_by().values_list("pk", flat=True))
     else:
         sites = [site.pk for site in instances]
+    if instances is not None and not every:
         rows = rows.filter(Q(instance=None) | Q(instance__in=sites))
     own: dict[int | None, list[Window]] = defaultdict(list)
     for row in rows:

@@ -169,8 +169,8 @@ def test_p1_the_plan_costs_the_same_queries_for_any_fleet() -> None:
     with CaptureQueriesContext(connection) as chosen:
         facts_of_night(TONIGHT, list(Instance.objects.all()[:25]))
 
-    assert len(few) == len(many) == 19
-    assert len(chosen) == 18, "one of them reads the list that the test hands over"
+    assert len(few) == len(many) == 14
+    assert len(chosen) == 15, "one of them reads the list that the test hands over"
 
 
 def test_p1_the_facts_are_those_of_the_rows_and_not_of_a_stale_object() -> None:

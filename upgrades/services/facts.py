@@ -1,13 +1,14 @@
 """Gathers what the plan depends on (P1). The number of queries is the same, whatever the number of sites."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import DurationField, Exists, F, OuterRef, QuerySet
+from django.db.models import DurationField, Exists, F, OuterRef
 from django.db.models.aggregates import Aggregate
 
 from builds.maturity import BuildFacts, Maturity, channel_named
@@ -16,7 +17,6 @@ from instances.choices import Kind
 from instances.models import Instance
 from instances.pauses import Pause
 from instances.pins import PinEnd
-from instances.querysets import InstanceQuerySet
 from instances.services import pauses_for, windows_for
 from instances.windows import Window
 from upgrades.choices import CONNECTION_TROUBLE, EXCUSED, FAILED, GOOD, Outcome
@@ -33,9 +33,9 @@ MARGIN = 1.5
 REMEMBERED = timedelta(days=180)
 LONGEST_RUN = timedelta(days=1)
 LOOKED_AT = (
-    "slug", "kind", "recipe", "migrate_command", "migrate_undo_command", "target_channel", "target_build", "pin_ends",
-    "pin_until", "pin_then", "downgrade_from_key", "reported_version", "reported_key", "host__name", "host__enabled",
-    "host__host_key", "host__offered_key",
+    "slug", "kind", "customer", "recipe", "migrate_command", "migrate_undo_command", "target_channel", "target_build",
+    "pin_ends", "pin_until", "pin_then", "downgrade_from_key", "reported_version", "reported_key", "host__name",
+    "host__enabled", "host__host_key", "host__offered_key",
 )  # fmt: skip
 """What of a site and its host the plan depends on."""
 ALWAYS_WAIVED = frozenset({Rule.PARKED, Rule.BLOCKED})
@@ -76,11 +76,11 @@ def _gather(
     builds: Mapping[int, BuildFacts] | None = None,
 ) -> Facts:
     policy = Policy.objects.get()
-    chosen = None if instances is None else list(instances)
-    sites = Instance.objects.select_related("host").only(*LOOKED_AT).order_by("slug")
-    if chosen is not None:
-        sites = sites.filter(pk__in=[instance.pk for instance in chosen])
-    around = _Around.of(chosen, policy, after, before, starting)
+    rows = Instance.objects.select_related("host").only(*LOOKED_AT).order_by("slug")
+    if instances is not None:
+        rows = rows.filter(pk__in=[instance.pk for instance in instances])
+    sites = list(rows)
+    around = _Around.of(sites, policy, after, before, starting=starting, every=instances is None)
     return Facts(
         sites=tuple(around.site_facts(site) for site in sites),
         builds=gather_builds() if builds is None else builds,
@@ -97,8 +97,7 @@ def _gather(
 class _Around:
     """What stands around the sites' own rows, by the site's id."""
 
-    running: Mapping[int, int]
-    stuck: Mapping[int, int]
+    unended: "_Unended"
     parked: Mapping[int, Mapping[int, int]]
     pauses: Mapping[int, tuple[Pause, ...]]
     windows: Mapping[int, tuple[Window, ...]]
@@ -108,21 +107,19 @@ class _Around:
 
     @classmethod
     def of(
-        cls, chosen: list[Instance] | None, policy: Policy, after: datetime, before: datetime, starting: bool
-    ) -> "_Around":
-        upgrades, sites = Upgrade.objects.all(), Instance.objects.all()
-        if chosen is not None:
-            numbers = [site.pk for site in chosen]
-            upgrades, sites = upgrades.filter(instance__in=numbers), sites.filter(pk__in=numbers)
+        cls, sites: Sequence[Instance], policy: Policy, after: datetime, before: datetime, *, starting: bool,
+        every: bool,
+    ) -> "_Around":  # fmt: skip
+        """`every` says that these are all sites there are, so that nothing has to be asked by their ids."""
+        upgrades = Upgrade.objects.all() if every else Upgrade.objects.filter(instance__in=[one.pk for one in sites])
         return cls(
-            running=_by_site(upgrades.begun() if starting else upgrades.in_the_way(after)),
-            stuck=_by_site(upgrades.awaiting_a_person()),
+            unended=_unended(upgrades, upgrades.begun() if starting else upgrades.in_the_way(after)),
             parked=_parked(upgrades),
-            pauses=pauses_for(chosen, after, before),
-            windows=windows_for(chosen),
+            pauses=pauses_for(sites, after, before, every=every),
+            windows=windows_for(sites, every=every),
             medians=_medians(upgrades, after),
-            canaries=canaries(policy.canary_tag, sites),
-            recipes=_recipes(sites),
+            canaries=canaries(policy.canary_tag, None if every else sites),
+            recipes=_recipes({site.recipe for site in sites}),
         )
 
     def site_facts(self, site: Instance) -> SiteFacts:
@@ -137,8 +134,8 @@ class _Around:
             host=site.host.name,
             host_enabled=site.host.enabled,
             host_key_trusted=site.host.key_trusted,
-            running=self.running.get(site.pk),
-            needs_a_person=self.stuck.get(site.pk),
+            running=self.unended.running.get(site.pk),
+            needs_a_person=self.unended.stuck.get(site.pk),
             pin_ends=PinEnd(site.pin_ends or PinEnd.NEVER),
             pin_until=site.pin_until,
             pin_then=_channel(site.pin_then_id),
@@ -165,9 +162,21 @@ def _channel(name: str | None) -> Maturity | None:
     return channel_named(name) if name else None
 
 
-def _by_site(upgrades: QuerySet[Upgrade]) -> dict[int, int]:
-    """The upgrade's number by its site's id."""
-    return dict(upgrades.order_by("pk").values_list("instance_id", "pk"))
+class _Unended(NamedTuple):
+    """Numbers of upgrades by their site's id: those in the way, and those that a person has to decide about."""
+
+    running: Mapping[int, int]
+    stuck: Mapping[int, int]
+
+
+def _unended(upgrades: UpgradeQuerySet, in_the_way: UpgradeQuerySet) -> _Unended:
+    """One query for both: they have no upgrade in common."""
+    found = (in_the_way | upgrades.awaiting_a_person()).order_by("pk").values_list("instance_id", "pk", "outcome")
+    rows = list(found)
+    return _Unended(
+        {site: number for site, number, outcome in rows if outcome is None},
+        {site: number for site, number, outcome in rows if outcome is not None},
+    )
 
 
 def _parked(upgrades: UpgradeQuerySet) -> dict[int, dict[int, int]]:
@@ -205,16 +214,20 @@ def _medians(upgrades: UpgradeQuerySet, now: datetime) -> dict[int, timedelta]:
     return dict(succeeded.values_list("instance_id").annotate(median=took))
 
 
-def canaries(tag: str, sites: InstanceQuerySet | None = None) -> frozenset[int]:
+def canaries(tag: str, sites: Collection[Instance] | None = None) -> frozenset[int]:
     """The ids of the sites with that tag, of these or of all."""
-    sites = Instance.objects.all() if sites is None else sites
-    return frozenset(sites.filter(tags__name=tag).values_list("pk", flat=True)) if tag else frozenset()
+    if not tag:
+        return frozenset()
+    tagged = Instance.objects.filter(tags__name=tag)
+    if sites is not None:
+        tagged = tagged.filter(pk__in=[site.pk for site in sites])
+    return frozenset(tagged.values_list("pk", flat=True))
 
 
-def _recipes(sites: InstanceQuerySet) -> dict[str, Recipe]:
-    """Those that sites name, read anew; one that cannot be read ends its upgrades as blocked, and says why there."""
+def _recipes(names: Collection[str]) -> dict[str, Recipe]:
+    """Read anew; one that cannot be read ends its upgrades as blocked, and says why there."""
     found = {}
-    for name in sites.order_by().values_list("recipe", flat=True).distinct():
+    for name in sorted(names):
         with suppress(RecipeInvalid):
             found[name] = load_recipe(name, settings.RECIPE_DIRS)
     return found
