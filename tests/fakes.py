@@ -53,6 +53,8 @@ class FakeHost:
     runs: dict[int, FakeRun] = field(default_factory=dict)
     begun: list[int] = field(default_factory=list)
     stopped: list[int] = field(default_factory=list)
+    cancelled: list[int] = field(default_factory=list)
+    lingers: bool = False
     artifacts: list[str] = field(default_factory=list)
     connections: int = 0
     links: "list[FakeRemote]" = field(default_factory=list)
@@ -121,6 +123,11 @@ class FakeRemote:
         self.host.stopped.append(ground.number)
         if self.host.stop_refusal:
             raise self.host.stop_refusal
+
+    def cancel(self, ground: Ground) -> bool:
+        self._answer()
+        self.host.cancelled.append(ground.number)
+        return not self.host.lingers
 
     def close(self) -> None:
         self.broken = True

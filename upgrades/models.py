@@ -307,6 +307,11 @@ class Upgrade(models.Model):
     )
     retried_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     retry_note = models.TextField(blank=True)
+    cancel_asked_at = models.DateTimeField(null=True, blank=True, help_text=_("When a person cancelled it (U4)."))
+    cancel_asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    cancel_reason = models.TextField(blank=True)
     journal = models.BinaryField(default=bytes, blank=True, help_text=_("What the host's runner wrote of its steps."))
 
     decided_at = models.DateTimeField(null=True, blank=True, help_text=_("When a person unlocked the site."))
@@ -334,7 +339,10 @@ class Upgrade(models.Model):
                 name="upgrade_ended_with_one_outcome",
             ),
         ]
-        permissions = [("decide_upgrade", "Can decide on upgrades that need a person")]
+        permissions = [
+            ("decide_upgrade", "Can decide on upgrades that need a person"),
+            ("cancel_upgrade", "Can cancel upgrades"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.pk}"

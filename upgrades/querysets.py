@@ -13,9 +13,12 @@ from upgrades.choices import (
     ACTIVE,
     BEGUN,
     BROKE,
+    CONNECTION_TROUBLE,
     EXCUSED,
     FAILED,
     GOOD,
+    PARKING,
+    PARKS_NOTHING,
     UNTOUCHED,
     EndCode,
     HaltEnd,
@@ -91,9 +94,18 @@ class UpgradeQuerySet(models.QuerySet["Upgrade"]):
         """The site is locked until somebody decides (U1, U2)."""
         return self.filter(outcome=Outcome.NEEDS_A_PERSON, decided_at=None)
 
-    def barred(self) -> UpgradeQuerySet:
-        """Their builds may not be installed any more (R2, R9)."""
-        return self.exclude(build__withdrawn_at=None, build__quarantined_at=None)
+    def parking(self) -> UpgradeQuerySet:
+        """The same build is not tried again on the same site by itself, until a person lets it (P11)."""
+        ends = self.filter(outcome__in=PARKING, retried_at=None).exclude(end_code__in=PARKS_NOTHING)
+        return ends.exclude(outcome=Outcome.BLOCKED, end_code__in=CONNECTION_TROUBLE)
+
+    def not_to_go_on(self) -> UpgradeQuerySet:
+        """What its host has to end: a person cancelled it (U4), or its build may not be installed any more (R2, R9).
+
+        And what has ended without its supervisor.
+        """
+        barred = Q(build__withdrawn_at__isnull=False) | Q(build__quarantined_at__isnull=False)
+        return self.filter(barred | Q(cancel_asked_at__isnull=False) | Q(state=UpgradeState.ENDED))
 
     def due(self, now: datetime) -> UpgradeQuerySet:
         """Waiting in a run whose time has come, is not over and which is not halted, with its own turn open.

@@ -167,6 +167,12 @@ class FabricRemote:
         if answer.status or answer.last_line != "asked":
             raise StopFailed(answer.printed)
 
+    def cancel(self, ground: Ground) -> bool:
+        answer = self._ask("cancel", lines(ground.site_path, ground.number), self._limits.answer)
+        if answer.status or answer.last_line not in ("asked", "lingers"):
+            raise StopFailed(answer.printed)
+        return answer.last_line == "asked"
+
     def close(self) -> None:
         cut(self._sock)
         self._connection.close()

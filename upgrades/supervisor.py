@@ -41,6 +41,7 @@ from upgrades.host_thread import (
     Heard,
     HostThread,
     Left,
+    Lingers,
     NotBegun,
     NotReached,
     NotYet,
@@ -51,7 +52,7 @@ from upgrades.host_thread import (
 )
 from upgrades.models import Upgrade
 from upgrades.recipes.verdict import Remains
-from upgrades.services import claims, runs
+from upgrades.services import cancels, claims, runs
 from upgrades.services.assignments import address_of, assignment_for
 from upgrades.watched import Watched
 
@@ -110,7 +111,7 @@ class Supervisor:
             due = claims.due_by_host(self._now())
             self._claim(due)
             self._hand_out(due)
-            self._stop_barred()
+            self._end_what_may_not_go_on()
             return self._anything_left()
         except (DatabaseError, InterfaceError):
             log.exception("The database failed. Reading everything anew.")
@@ -206,12 +207,22 @@ class Supervisor:
         self._watched[upgrade.pk] = watched
         self._held[upgrade.instance.host_id].thread.give(assignment)
 
-    def _stop_barred(self) -> None:
-        """Has hosts stop what leads to a build that nobody may install any more (R9). One query, none without work."""
-        running = [number for number, one in self._watched.items() if one.upgrade.state != UpgradeState.ROLLING_BACK]
-        if running:
-            for upgrade in Upgrade.objects.filter(pk__in=running).barred().select_related("instance"):
-                self._held[upgrade.instance.host_id].thread.stop(upgrade.pk)
+    def _end_what_may_not_go_on(self) -> None:
+        """Has hosts cancel what a person cancelled (U4) and stop what leads to a build that is barred (R9).
+
+        Forgets what a person gave up. One query, none without work.
+        """
+        if not self._watched:
+            return
+        for upgrade in Upgrade.objects.filter(pk__in=self._watched).not_to_go_on().select_related("instance"):
+            thread = self._held[upgrade.instance.host_id].thread
+            if upgrade.state == UpgradeState.ENDED:
+                thread.drop(upgrade.pk)
+                del self._watched[upgrade.pk]
+            elif upgrade.cancel_asked_at:
+                thread.cancel(upgrade.pk)
+            elif upgrade.state != UpgradeState.ROLLING_BACK:
+                thread.stop(upgrade.pk)
 
     # Writing down what was told.
 
@@ -280,6 +291,8 @@ class Supervisor:
                 watched.end(Remains(upgrade.from_version, told.version, told.whole), now)
             case Ended(result=str(result)):
                 watched.end(result, now)
+            case Lingers():
+                watched.end_lingering(now)
             case Told():
                 self._asked(upgrade, told, now)
             case NotYet():
@@ -301,8 +314,14 @@ class Supervisor:
 
     def _put_back(self, numbers: AbstractSet[int], now: datetime) -> None:
         """Certainly not begun on its host: its turn comes again, and the plan is asked again (P9)."""
-        for number in numbers & self._watched.keys():
-            self._watched[number].upgrade.move(UpgradeState.WAITING, now=now, started_at=None)
+        numbers = numbers & self._watched.keys()
+        cancelled = cancels.cancelled_among(numbers)
+        for number in numbers:
+            upgrade = self._watched[number].upgrade
+            if number in cancelled:
+                cancels.end_as_cancelled(upgrade, now=now)
+            else:
+                upgrade.move(UpgradeState.WAITING, now=now, started_at=None)
 
     def _not_reached(self, host: Host, told: NotReached, now: datetime) -> None:
         """Keeps why; ends as blocked what the thread has given up (U2)."""
@@ -316,6 +335,9 @@ class Supervisor:
         """Nothing was touched; says why (U2). A damaged artefact is used by nobody any more (R2)."""
         if isinstance(error, ArtifactDamaged):
             quarantine_build(upgrade.build, now=self._now())
+        if cancels.cancelled_among({upgrade.pk}):
+            cancels.end_as_cancelled(upgrade, now=self._now())
+            return
         values = {
             "host": upgrade.instance.host.name,
             "text": _plain(error),

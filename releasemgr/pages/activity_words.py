@@ -92,6 +92,8 @@ LOOKS: dict[str, Look] = {
     "run.builds_released": Look("circle-play", Colour.RUN, gettext_lazy("Builds offered again")),
     "nights.switched_off": Look("circle-pause", Colour.HOLD, gettext_lazy("Nights switched off")),
     "nights.switched_on": Look("circle-play", Colour.OK, gettext_lazy("Nights switched on")),
+    "upgrade.cancelled": Look("circle-slash", Colour.IDLE, gettext_lazy("Upgrade cancelled")),
+    "upgrade.given_up": Look("unplug", Colour.BAD, gettext_lazy("Upgrade given up")),
     "site.unlocked": Look("lock-open", Colour.RUN, gettext_lazy("Site unlocked")),
     "site.unparked": Look("refresh-cw", Colour.RUN, gettext_lazy("May be tried again")),
     "site.added": Look("plus", Colour.OK, gettext_lazy("Site added")),

@@ -25,6 +25,7 @@ class Ending(StrEnum):
     BLOCKED = "blocked"
     FAILED_CLEAN = "failed_clean"
     ROLLED_BACK = "rolled_back"
+    CANCELLED = "cancelled"
     NEEDS_A_PERSON = "needs_a_person"
 
 
@@ -40,6 +41,10 @@ class Detail(StrEnum):
     OLD_VERSION_NOT_BACK = "old_version_not_back"
     STOPPED = "stopped"
     """It was asked to stop before its point of no return, and nothing is wrong with the site (R9)."""
+    CANCELLED = "cancelled"
+    """A person cancelled it, what ran is gone, and nothing is wrong with the site (U4)."""
+    LINGERS = "lingers"
+    """A person cancelled it, and what ran could not be ended."""
     RUNNER_GONE = "runner_gone"
     RESULT_UNREADABLE = "result_unreadable"
 
@@ -106,19 +111,24 @@ class _Story:
                 return self._completed()
             case ["failed", phase, _] if phase in (Phase.CHECK, Phase.PREPARE, Phase.CHANGE, Phase.VERIFY):
                 return self._failed(Phase(phase))
-            case ["stopped", _, _] if self.stopped:
+            case ["stopped" | "cancelled", _, _] if self.stopped:
                 return self._stopped(self.stopped)
+            case ["lingers", _, _] if self.stopped:
+                return self._ends(Ending.NEEDS_A_PERSON, Detail.LINGERS, self.stopped)
             case _:
                 return self._ends(Ending.NEEDS_A_PERSON, Detail.RESULT_UNREADABLE)
 
     def _stopped(self, at: Stopped) -> Verdict:
         """Where nothing had been touched, the site was not asked again: there is no way back."""
+        clean, why = Ending.FAILED_CLEAN, Detail.STOPPED
+        if at.cancelled:
+            clean, why = Ending.CANCELLED, Detail.CANCELLED
         begun = {event.phase for event in self.started}
-        if not begun & {Phase.PREPARE, Phase.CHANGE}:
-            return self._ends(Ending.FAILED_CLEAN, Detail.STOPPED, at)
+        if not begun & {Phase.PREPARE, Phase.CHANGE, Phase.VERIFY}:
+            return self._ends(clean, why, at)
         if trouble := self._not_back():
             return self._ends(Ending.NEEDS_A_PERSON, trouble, self.started[-1])
-        return self._ends(Ending.ROLLED_BACK if Phase.CHANGE in begun else Ending.FAILED_CLEAN, Detail.STOPPED, at)
+        return self._ends(Ending.ROLLED_BACK if Phase.CHANGE in begun else clean, why, at)
 
     def _gone(self, remains: Remains) -> Verdict:
         """Clean only where nothing can have been changed, and the site says so too."""
