@@ -31,7 +31,7 @@ TRANSITIONS = {
     UpgradeState.STARTING: (UpgradeState.WAITING, UpgradeState.RUNNING, UpgradeState.ENDED),
     UpgradeState.RUNNING: (UpgradeState.ROLLING_BACK, UpgradeState.ENDED),
     UpgradeState.ROLLING_BACK: (UpgradeState.ENDED,),
-    UpgradeState.ENDED: (),
+    UpgradeState.ENDED: (),  # but for one that needs a person, who has its way back run again: see services.ends
 }
 
 
@@ -70,6 +70,8 @@ class EndCode(models.TextChoices):
     CANCELLED = "cancelled"
     LINGERS = "lingers"
     GIVEN_UP = "given_up"
+    SENT_BACK = "sent_back"
+    NOT_SENT_BACK = "not_sent_back"
     RUNNER_GONE = "runner_gone"
     RESULT_UNREADABLE = "result_unreadable"
     UNREACHABLE = "unreachable"

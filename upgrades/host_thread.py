@@ -107,6 +107,14 @@ class Lingers:
 
 
 @dataclass(frozen=True)
+class NotSentBack:
+    """The host could not begin the way back that a person asked for."""
+
+    number: int
+    error: Exception
+
+
+@dataclass(frozen=True)
 class NotBegun:
     """Nothing was touched on the host."""
 
@@ -121,7 +129,7 @@ class Left:
     crashed: bool = False
 
 
-OfUpgrade = Told | NotYet | Begun | Heard | Ended | Lingers | NotBegun
+OfUpgrade = Told | NotYet | Begun | Heard | Ended | Lingers | NotSentBack | NotBegun
 Observation = Reached | NotReached | OfUpgrade | Left
 Tell = Callable[[Observation], None]
 
@@ -288,7 +296,9 @@ class HostThread(threading.Thread):
     def _pick_up(self, remote: Remote, assignment: Assignment) -> None:
         """Begins it, or attaches to it where it has begun. What fails before its begin is told and forgotten."""
         try:
-            if assignment.begun or remote.inspect(assignment.ground).begun:
+            if assignment.back:
+                self._go_back(remote, assignment)
+            elif assignment.begun or remote.inspect(assignment.ground).begun:
                 self._follow(remote, assignment)
             elif assignment.in_doubt or self._is_to_end(assignment.number):
                 self._drop(NotYet(assignment.number))
@@ -301,7 +311,16 @@ class HostThread(threading.Thread):
             untouched = self._in_hand[number].untouched
             self._drop(NotBegun(number, error) if untouched else Ended(number, None, whole=False))
 
-    def _drop(self, told: NotYet | Ended | Lingers | NotBegun) -> None:
+    def _go_back(self, remote: Remote, assignment: Assignment) -> None:
+        """Each time begins once on the host, however often it is asked for."""
+        try:
+            remote.go_back(assignment.ground, assignment.back)
+        except (SiteLocked, StartFailed) as error:
+            self._drop(NotSentBack(assignment.number, error))
+        else:
+            self._follow(remote, assignment)
+
+    def _drop(self, told: NotYet | Ended | Lingers | NotSentBack | NotBegun) -> None:
         self._forget(told.number)
         self._tell(told)
 

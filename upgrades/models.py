@@ -314,6 +314,7 @@ class Upgrade(models.Model):
     cancel_reason = models.TextField(blank=True)
     journal = models.BinaryField(default=bytes, blank=True, help_text=_("What the host's runner wrote of its steps."))
 
+    backs = models.PositiveSmallIntegerField(default=0, help_text=_("How often a person had its way back run again."))
     decided_at = models.DateTimeField(null=True, blank=True, help_text=_("When a person unlocked the site."))
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     decision_note = models.TextField(blank=True)

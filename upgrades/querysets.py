@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -99,13 +100,16 @@ class UpgradeQuerySet(models.QuerySet["Upgrade"]):
         ends = self.filter(outcome__in=PARKING, retried_at=None).exclude(end_code__in=PARKS_NOTHING)
         return ends.exclude(outcome=Outcome.BLOCKED, end_code__in=CONNECTION_TROUBLE)
 
-    def not_to_go_on(self) -> UpgradeQuerySet:
-        """What its host has to end: a person cancelled it (U4), or its build may not be installed any more (R2, R9).
+    def news_for(self, watched: Collection[int], hosts: Collection[int]) -> UpgradeQuerySet:
+        """What people decided about these upgrades, or about others on these hosts.
 
-        And what has ended without its supervisor.
+        A person cancelled it (U4), its build may not be installed any more (R2, R9), it has ended without its
+        supervisor, or it is to go back again.
         """
         barred = Q(build__withdrawn_at__isnull=False) | Q(build__quarantined_at__isnull=False)
-        return self.filter(barred | Q(cancel_asked_at__isnull=False) | Q(state=UpgradeState.ENDED))
+        ends = barred | Q(cancel_asked_at__isnull=False) | Q(state=UpgradeState.ENDED)
+        again = Q(state=UpgradeState.ROLLING_BACK, instance__host__in=hosts) & ~Q(pk__in=watched)
+        return self.filter(Q(pk__in=watched) & ends | again)
 
     def due(self, now: datetime) -> UpgradeQuerySet:
         """Waiting in a run whose time has come, is not over and which is not halted, with its own turn open.

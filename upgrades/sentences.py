@@ -267,6 +267,8 @@ END_SENTENCES: dict[EndCode, Any] = {
     EndCode.CANCELLED: gettext_lazy("Cancelled by %(who)s: “%(why)s”."),
     EndCode.LINGERS: gettext_lazy("%(step)s was to be ended, but still runs on %(host)s."),
     EndCode.GIVEN_UP: gettext_lazy("%(who)s gave it up while %(host)s did not answer: “%(why)s”."),
+    EndCode.SENT_BACK: gettext_lazy("Had failed at %(step)s. A person had the way back run again."),
+    EndCode.NOT_SENT_BACK: gettext_lazy("The way back could not be run again: %(text)s"),
     EndCode.RUNNER_GONE: gettext_lazy("The upgrade stopped on the host during %(step)s without an end."),
     EndCode.RESULT_UNREADABLE: gettext_lazy("The host left a result that cannot be read."),
     EndCode.UNREACHABLE: gettext_lazy("%(host)s could not be reached: %(text)s"),

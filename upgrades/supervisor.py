@@ -44,6 +44,7 @@ from upgrades.host_thread import (
     Lingers,
     NotBegun,
     NotReached,
+    NotSentBack,
     NotYet,
     Observation,
     OfUpgrade,
@@ -111,7 +112,7 @@ class Supervisor:
             due = claims.due_by_host(self._now())
             self._claim(due)
             self._hand_out(due)
-            self._end_what_may_not_go_on()
+            self._hear_people()
             return self._anything_left()
         except (DatabaseError, InterfaceError):
             log.exception("The database failed. Reading everything anew.")
@@ -207,22 +208,26 @@ class Supervisor:
         self._watched[upgrade.pk] = watched
         self._held[upgrade.instance.host_id].thread.give(assignment)
 
-    def _end_what_may_not_go_on(self) -> None:
-        """Has hosts cancel what a person cancelled (U4) and stop what leads to a build that is barred (R9).
+    def _hear_people(self) -> None:
+        """Takes up what people decided about what runs. One query, none without hosts."""
+        if self._held:
+            for upgrade in Upgrade.objects.news_for(self._watched.keys(), self._held.keys()).for_list():
+                self._do_as_decided(upgrade, self._held[upgrade.instance.host_id].thread)
 
-        Forgets what a person gave up. One query, none without work.
-        """
-        if not self._watched:
+    def _do_as_decided(self, upgrade: Upgrade, thread: HostThread) -> None:
+        """Cancels what a person cancelled (U4), stops what leads to a barred build (R9), forgets what was given up."""
+        if upgrade.pk not in self._watched:
+            if thread.takes_more:
+                self._give(upgrade, taken_over=True)
+        elif upgrade.state == UpgradeState.ENDED:
+            thread.drop(upgrade.pk)
+            del self._watched[upgrade.pk]
+        elif upgrade.state == UpgradeState.ROLLING_BACK:
             return
-        for upgrade in Upgrade.objects.filter(pk__in=self._watched).not_to_go_on().select_related("instance"):
-            thread = self._held[upgrade.instance.host_id].thread
-            if upgrade.state == UpgradeState.ENDED:
-                thread.drop(upgrade.pk)
-                del self._watched[upgrade.pk]
-            elif upgrade.cancel_asked_at:
-                thread.cancel(upgrade.pk)
-            elif upgrade.state != UpgradeState.ROLLING_BACK:
-                thread.stop(upgrade.pk)
+        elif upgrade.cancel_asked_at:
+            thread.cancel(upgrade.pk)
+        else:
+            thread.stop(upgrade.pk)
 
     # Writing down what was told.
 
@@ -293,6 +298,8 @@ class Supervisor:
                 watched.end(result, now)
             case Lingers():
                 watched.end_lingering(now)
+            case NotSentBack():
+                watched.end_not_sent_back(_plain(told.error), now)
             case Told():
                 self._asked(upgrade, told, now)
             case NotYet():

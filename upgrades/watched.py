@@ -96,6 +96,9 @@ class Watched:
                 "state": StepState.RUNNING,
                 "started_at": event.at,
                 "log_start": event.log_offset,
+                "exit_status": None,
+                "ended_at": None,
+                "log_end": None,
             },
         )
 
@@ -123,6 +126,9 @@ class Watched:
         if self.upgrade.state == UpgradeState.STARTING:
             self.upgrade.move(UpgradeState.RUNNING, now=now)
         self.upgrade.end(Outcome(verdict.ending), _end_code(verdict), now=now, **self._words(verdict))
+
+    def end_not_sent_back(self, text: str, now: datetime) -> None:
+        self.upgrade.end(Outcome.NEEDS_A_PERSON, EndCode.NOT_SENT_BACK, now=now, text=text)
 
     def end_lingering(self, now: datetime) -> None:
         """Cancelled, but what ran could not be ended: never called cancelled (U4)."""
@@ -200,6 +206,7 @@ def _end_code(verdict: Verdict) -> EndCode:
         Detail.STOPPED: EndCode.STOPPED,
         Detail.CANCELLED: EndCode.CANCELLED,
         Detail.LINGERS: EndCode.LINGERS,
+        Detail.SENT_BACK: EndCode.SENT_BACK,
         Detail.RUNNER_GONE: EndCode.RUNNER_GONE,
         Detail.RESULT_UNREADABLE: EndCode.RESULT_UNREADABLE,
     }[verdict.detail]

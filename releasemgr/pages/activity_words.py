@@ -94,6 +94,7 @@ LOOKS: dict[str, Look] = {
     "nights.switched_on": Look("circle-play", Colour.OK, gettext_lazy("Nights switched on")),
     "upgrade.cancelled": Look("circle-slash", Colour.IDLE, gettext_lazy("Upgrade cancelled")),
     "upgrade.given_up": Look("unplug", Colour.BAD, gettext_lazy("Upgrade given up")),
+    "upgrade.sent_back": Look("undo-2", Colour.WARN, gettext_lazy("Way back run again")),
     "site.unlocked": Look("lock-open", Colour.RUN, gettext_lazy("Site unlocked")),
     "site.unparked": Look("refresh-cw", Colour.RUN, gettext_lazy("May be tried again")),
     "site.added": Look("plus", Colour.OK, gettext_lazy("Site added")),

@@ -209,3 +209,68 @@ def test_what_cannot_be_ended_needs_a_person_and_nobody_goes_back(others_site: S
     assert (verdict.ending, verdict.detail, verdict.failed_step) == (Ending.NEEDS_A_PERSON, Detail.LINGERS, "backup")
     assert not any(isinstance(event, WayBackBegun) for event in site.events())
     assert site.inspect() == [1, 1, 1]
+
+
+# The way back, run again by a person (U2).
+
+
+def go_back(site: Site, time: int = 1) -> str:
+    return site.run("back", lines(str(site.path), 1, time)).stdout.decode().strip()
+
+
+def half_way(site: Site) -> None:
+    """The first way back fails: what it needs is missing."""
+    site.values["MIGRATE_COMMAND"] = "echo changed"
+    site.values["MIGRATE_UNDO_COMMAND"] = 'test -e "$SITE_PATH/repaired"'
+    site.values["RESTART_COMMAND"] = '[ "$(readlink current)" != releases/1.1 ]'
+    assert site.run_upgrade().ending is Ending.NEEDS_A_PERSON
+
+
+def test_a_way_back_that_failed_is_run_again_and_may_work(any_shell_site: Site) -> None:
+    site = any_shell_site
+    half_way(site)
+    (site.path / "repaired").touch()
+    assert go_back(site) == "begun"
+    site.wait_for_end()
+    verdict = site.verdict()
+    assert (verdict.ending, verdict.detail, verdict.failed_step) == (Ending.ROLLED_BACK, Detail.SENT_BACK, "restart")
+    assert verdict.version_after == "1.0"
+    assert site.begun_steps().count("switch-back") == 2
+    assert site.releases() == {"0.9", "1.0"}
+
+
+def test_each_time_begins_once_and_one_that_fails_again_says_so(any_shell_site: Site) -> None:
+    site = any_shell_site
+    half_way(site)
+    assert go_back(site) == "begun"
+    site.wait_for_end()
+    assert go_back(site) == "already-begun"
+    assert site.verdict().detail is Detail.WAY_BACK_FAILED
+    assert site.begun_steps().count("switch-back") == 2
+    (site.path / "repaired").touch()
+    assert go_back(site, 2) == "begun"
+    site.wait_for_end()
+    assert site.verdict().ending is Ending.ROLLED_BACK
+
+
+def test_while_something_holds_the_site_no_way_back_begins(site: Site) -> None:
+    half_way(site)
+    holder = subprocess.Popen(["flock", str(site.work / "lock"), "sleep", "60"])
+    try:
+        wait_until(lambda: subprocess.run(["flock", "-n", str(site.work / "lock"), "true"]).returncode != 0)
+        assert go_back(site) == "locked"
+        assert site.result() is not None
+    finally:
+        for process in (*processes_of_group(holder.pid), holder.pid):
+            os.kill(process, signal.SIGKILL)
+        holder.wait()
+
+
+def processes_of_group(parent: int) -> list[int]:
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(child) for child in children]
+
+
+def test_an_upgrade_that_left_nothing_on_its_host_cannot_go_back(site: Site) -> None:
+    answer = site.run("back", lines(str(site.path), 1, 1))
+    assert answer.returncode != 0

@@ -1,4 +1,4 @@
-"""What a person does about an upgrade that has not ended: cancels it, or gives it up where its host is gone (U4).
+"""What a person does about an upgrade: cancels it, gives it up where its host is gone (U4), has its way back run.
 
 Each is a page that says what it does, and asks for the reason.
 """
@@ -13,24 +13,25 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
-from releasemgr.lib import clock
+from releasemgr.lib import clock, queue
 from releasemgr.lib.actors import Actor, Origin, name_of
 from releasemgr.lib.components import Confirm
 from releasemgr.lib.permission import needs, person
 from releasemgr.roles import roles_with
-from upgrades.choices import BEGUN, StepState, UpgradeState
-from upgrades.exceptions import CancelRefused
+from upgrades.choices import BEGUN, Outcome, StepState, UpgradeState
+from upgrades.exceptions import CancelRefused, UpgradeChanged
 from upgrades.forms import UpgradeActForm
 from upgrades.models import Step, Upgrade
 from upgrades.recipes.recipe import Phase
 from upgrades.services.cancels import Cancel, cancel_upgrade, give_up
+from upgrades.services.ends import run_way_back
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-CANCEL = "upgrades.cancel_upgrade"
+CANCEL, DECIDE = "upgrades.cancel_upgrade", "upgrades.decide_upgrade"
 UNTOUCHED_YET = (UpgradeState.WAITING, UpgradeState.STARTING)
 
 
@@ -122,7 +123,7 @@ def _act(request: HttpRequest, number: int, act: Act) -> HttpResponse:
     actor = Actor(Origin.PAGE, person(request))
     try:
         done = act.do(upgrade, actor=actor, now=clock.now(), reason=form.cleaned_data["reason"])
-    except CancelRefused as refused:
+    except (CancelRefused, UpgradeChanged) as refused:
         messages.warning(request, str(refused))
     else:
         messages.success(request, act.receipt(upgrade, done))
@@ -185,6 +186,43 @@ def _not_to_give_up(upgrade: Upgrade) -> str:
     return ""
 
 
+# What can be done about one that needs a person, beside unlocking its site.
+
+
+@require_POST
+@needs(DECIDE)
+def ask(request: HttpRequest, number: int) -> HttpResponse:
+    """Asks the site for its version once more, by a worker (P10)."""
+    upgrade = get_object_or_404(Upgrade.objects.select_related("instance").defer("journal"), pk=number)
+    queue.enqueue("upgrades.tasks.ask_versions_later", [upgrade.instance_id])
+    messages.info(
+        request, _("%(site)s is being asked for its version. Reload in a moment.") % {"site": upgrade.instance}
+    )
+    return redirect(upgrade)
+
+
+@needs(DECIDE)
+@require_http_methods(["GET", "HEAD", "POST"])
+def go_back(request: HttpRequest, number: int) -> HttpResponse:
+    return _act(request, number, GOING_BACK)
+
+
+def _going_back(upgrade: Upgrade) -> Confirm:
+    values = {"n": upgrade.pk, "site": upgrade.instance.slug, "old": upgrade.from_version}
+    effect = _(
+        "Each step of the way back whose step had begun runs once more on the site, and its log goes on here. Only "
+        "when the site reports %(old)s again is it called rolled back, else it still needs a person."
+    )
+    title = _("Run the way back of upgrade %(n)s of %(site)s?") % values
+    return Confirm(title, effect % values, _("Run the way back"), upgrade.get_absolute_url(), danger=True)
+
+
+def _not_to_go_back(upgrade: Upgrade) -> str:
+    if upgrade.outcome != Outcome.NEEDS_A_PERSON or upgrade.decided_at:
+        return _("Upgrade %(n)s does not wait for a person.") % {"n": upgrade.pk}
+    return ""
+
+
 CANCELLING = Act(_cancelling, cancel_upgrade, _cancelled, _not_to_cancel)
 GIVING_UP = Act(
     _giving_up,
@@ -193,4 +231,10 @@ GIVING_UP = Act(
         _("Upgrade %(n)s is given up: %(site)s needs a person.") % {"n": upgrade.pk, "site": upgrade.instance.slug}
     ),
     _not_to_give_up,
+)
+GOING_BACK = Act(
+    _going_back,
+    run_way_back,
+    lambda upgrade, _done: _("The way back of upgrade %(n)s runs once more.") % {"n": upgrade.pk},
+    _not_to_go_back,
 )

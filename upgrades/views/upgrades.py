@@ -161,11 +161,17 @@ def facts_of(request: HttpRequest, upgrade: Upgrade, log: Log, now: datetime) ->
         "legs": _legs(upgrade),
         "same": _same_failures(upgrade),
         "parked": is_parked(upgrade),
+        "reported_since": _has_reported_since(upgrade),
         "cancelling": cancelling_words(upgrade),
         "actions": actions_for(upgrade, request.user),
         "may_retry": request.user.has_perm(RETRY),
         "retry_roles": roles_with(RETRY),
     }
+
+
+def _has_reported_since(upgrade: Upgrade) -> bool:
+    reported = upgrade.instance.reported_at
+    return bool(upgrade.ended_at and reported and reported > upgrade.ended_at and upgrade.instance.reported_key)
 
 
 def _what_happened(upgrade: Upgrade) -> str:

@@ -1,6 +1,7 @@
 #!/bin/sh
 # The runner: one upgrade of one site, from its bundle, in the directory that it lies in.
-# Arguments: the site's path, the number of the upgrade, the last second at which it may begin.
+# Arguments: the site's path, the number of the upgrade, the last second at which it may begin, and where its bundle
+# lies; or `back` and which time it is, where a person has its way back run again (U2).
 # It answers on descriptor 3 with one word: begun, already-begun, locked, too-late.
 # Its directory then holds: log, events (a line each), and as its last act, by rename, result.
 # A file `stop` in it stops the upgrade before its next step, up to the point of no return that its bundle names.
@@ -230,7 +231,40 @@ finish() { # a failure here is a warning
     done <plan
 }
 
+begin_again() { # in $incoming: which time it is
+    cd "$here" && . ./groups.sh && . ./compare.sh || exit 1
+    [ ! -e "back.$incoming" ] || refuse_again already-begun
+    exec 9>>"$work/lock"
+    flock -n 9 || refuse_again locked
+    exec 8>>running
+    flock -n 8 || refuse_again locked
+    mkdir "back.$incoming" || exit 1
+    [ ! -e result ] || mv -f result "back.$incoming/result"
+    echo "$$ $(started_at $$)" >runner
+    answer begun
+}
+
+refuse_again() {
+    answer "$1"
+    exit 0
+}
+
+recall() { # what the events say that began, and what ran before
+    VERSION_BEFORE=$(sed -n 's/^[0-9.]* version before //p' events | tail -n 1)
+    begun=" $(sed -n 's/^[0-9.]* start [a-z]* [0-9]* \([a-z0-9-]*\) .*/\1/p' events | tr '\n' ' ')"
+}
+
+back_again() {
+    begin_again
+    load_values
+    recall
+    lingers=
+    go_back
+    seal went-back
+}
+
 main() {
+    [ "$not_after" != back ] || back_again
     cd "$incoming" || exit 1
     . ./groups.sh
     begin
