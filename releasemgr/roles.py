@@ -25,8 +25,8 @@ RELEASES = [
     "builds.override_gate", "builds.add_acknowledgement", "builds.mark_stepping_stone",
     "instances.add_freeze", "instances.change_freeze", "instances.allow_downgrade", "instances.add_instance",
     "instances.change_instance", "instances.add_customer", "instances.change_customer",
-    "upgrades.start_upgrade", "upgrades.decide_upgrade", "upgrades.set_aside", "upgrades.halt_run",
-    "upgrades.change_policy",
+    "upgrades.start_upgrade", "upgrades.cancel_upgrade", "upgrades.decide_upgrade", "upgrades.set_aside",
+    "upgrades.halt_run", "upgrades.change_policy",
 ]  # fmt: skip
 ADMINISTRATION = [
     "instances.approve_host_key", "instances.add_host", "instances.change_host", "instances.delete_host",

@@ -53,6 +53,9 @@ class FakeHost:
     runs: dict[int, FakeRun] = field(default_factory=dict)
     begun: list[int] = field(default_factory=list)
     stopped: list[int] = field(default_factory=list)
+    cancelled: list[int] = field(default_factory=list)
+    lingers: bool = False
+    sent_back: list[tuple[int, int]] = field(default_factory=list)
     artifacts: list[str] = field(default_factory=list)
     connections: int = 0
     links: "list[FakeRemote]" = field(default_factory=list)
@@ -121,6 +124,22 @@ class FakeRemote:
         self.host.stopped.append(ground.number)
         if self.host.stop_refusal:
             raise self.host.stop_refusal
+
+    def go_back(self, ground: Ground, time: int) -> None:
+        self._answer()
+        if self.host.start_refusal:
+            raise self.host.start_refusal
+        if (ground.number, time) in self.host.sent_back:
+            return
+        self.host.sent_back.append((ground.number, time))
+        run = self.host.runs[ground.number]
+        run.result = None
+        (self.host.script or go_back)(self.host, ground.site_path, run, {})
+
+    def cancel(self, ground: Ground) -> bool:
+        self._answer()
+        self.host.cancelled.append(ground.number)
+        return not self.host.lingers
 
     def close(self) -> None:
         self.broken = True
@@ -206,6 +225,15 @@ def stop(host: FakeHost, path: str, run: FakeRun, values: Mapping[str, str]) -> 
     run.step("back", 2, "undo-migrate", "$ undo-migrate\n")
     run.tell(f"version after {host.versions[path]}")
     run.result = "stopped change switch\n"
+
+
+def go_back(host: FakeHost, path: str, run: FakeRun, values: Mapping[str, str]) -> None:
+    """A way back that a person asked for, and that works."""
+    run.tell("way-back-begins")
+    run.step("back", 1, "switch-back", "$ switch-back\ncurrent points to releases/1.0\n")
+    host.versions[path] = "1.0"
+    run.tell("version after 1.0")
+    run.result = "went-back\n"
 
 
 def hang(host: FakeHost, path: str, run: FakeRun, values: Mapping[str, str]) -> None:

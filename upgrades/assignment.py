@@ -34,6 +34,8 @@ class Assignment:
     to_key: str
     log_offset: int
     events_offset: int
+    back: int = 0
+    """Which time a person had its way back run again; 0 for never."""
 
     def as_begun(self) -> "Assignment":
         return replace(self, begun=True)

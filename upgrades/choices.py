@@ -31,7 +31,7 @@ TRANSITIONS = {
     UpgradeState.STARTING: (UpgradeState.WAITING, UpgradeState.RUNNING, UpgradeState.ENDED),
     UpgradeState.RUNNING: (UpgradeState.ROLLING_BACK, UpgradeState.ENDED),
     UpgradeState.ROLLING_BACK: (UpgradeState.ENDED,),
-    UpgradeState.ENDED: (),
+    UpgradeState.ENDED: (),  # but for one that needs a person, who has its way back run again: see services.ends
 }
 
 
@@ -44,12 +44,13 @@ class Outcome(StateChoices):
     FAILED_CLEAN = "failed_clean", Colour.BAD, "circle-x", _("Failed, nothing changed")
     BLOCKED = "blocked", Colour.BAD, "ban", _("Blocked")
     NEEDS_A_PERSON = "needs_a_person", Colour.BAD, "octagon-x", _("Needs a person")
+    CANCELLED = "cancelled", Colour.IDLE, "circle-slash", _("Cancelled")
     SKIPPED = "skipped", Colour.IDLE, "circle-minus", _("Skipped")
     NOT_STARTED = "not_started", Colour.IDLE, "circle-dashed", _("Not started")
 
 
 GOOD = (Outcome.SUCCEEDED, Outcome.ALREADY_THERE)
-UNTOUCHED = (Outcome.SKIPPED, Outcome.NOT_STARTED)
+UNTOUCHED = (Outcome.CANCELLED, Outcome.SKIPPED, Outcome.NOT_STARTED)
 FAILED = (Outcome.ROLLED_BACK, Outcome.FAILED_CLEAN, Outcome.BLOCKED, Outcome.NEEDS_A_PERSON)
 BROKE = (Outcome.ROLLED_BACK, Outcome.FAILED_CLEAN, Outcome.NEEDS_A_PERSON)
 """What counts as failed where a run is judged, and against a build: one that was blocked says nothing of it (P5)."""
@@ -66,6 +67,11 @@ class EndCode(models.TextChoices):
     WAY_BACK_FAILED = "way_back_failed"
     WRONG_VERSION = "wrong_version"
     STOPPED = "stopped"
+    CANCELLED = "cancelled"
+    LINGERS = "lingers"
+    GIVEN_UP = "given_up"
+    SENT_BACK = "sent_back"
+    NOT_SENT_BACK = "not_sent_back"
     RUNNER_GONE = "runner_gone"
     RESULT_UNREADABLE = "result_unreadable"
     UNREACHABLE = "unreachable"
@@ -88,8 +94,13 @@ CONNECTION_TROUBLE = (EndCode.UNREACHABLE, EndCode.HOST_KEY, EndCode.SIGN_IN)
 """Ends after which the same build is tried again on the same site by itself (P11)."""
 
 
-EXCUSED = (EndCode.STOPPED,)
-"""Ends for which neither the site nor the upgrade is to blame: they count for no halt and park nothing (P5, P11)."""
+EXCUSED = (EndCode.STOPPED, EndCode.CANCELLED)
+"""Ends for which neither the site nor the build is to blame: they count for no halt (P5)."""
+
+PARKING = (*FAILED, Outcome.CANCELLED)
+"""After these the same build is not tried again on the same site by itself (P11), but for some codes."""
+
+PARKS_NOTHING = (EndCode.STOPPED,)
 
 
 class StepState(StateChoices):

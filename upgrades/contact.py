@@ -127,6 +127,20 @@ class Remote(Protocol):
         """Asks a begun upgrade to stop before its point of no return (R9). May come twice. Raises StopFailed."""
         ...
 
+    def go_back(self, ground: Ground, time: int) -> None:
+        """Has its way back run once more; each time begins once, and coming twice does nothing (U2).
+
+        Raises SiteLocked, StartFailed.
+        """
+        ...
+
+    def cancel(self, ground: Ground) -> bool:
+        """Has a begun upgrade end as soon as that is safe (U4). May come again and again. Raises StopFailed.
+
+        False where a step that outlived its runner could not be ended.
+        """
+        ...
+
     def close(self) -> None: ...
 
 

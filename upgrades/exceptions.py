@@ -35,6 +35,10 @@ class RunChanged(UpgradeError):
     """The run is not any more as the caller saw it; nothing was done."""
 
 
+class CancelRefused(UpgradeError):
+    """The upgrade cannot be cancelled now; nothing was done."""
+
+
 class UnknownRun(UpgradeError):
     """No run has this number."""
 

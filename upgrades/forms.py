@@ -60,6 +60,12 @@ class UnlockForm(forms.Form):
     )
 
 
+class UpgradeActForm(forms.Form):
+    reason = forms.CharField(
+        label=_("Reason, shown to everyone"), max_length=1000, widget=forms.Textarea(attrs={"rows": 2})
+    )
+
+
 class ReasonForm(forms.Form):
     """Why somebody does something about a run, and the last change of it that they saw (T7)."""
 

@@ -42,6 +42,7 @@ TRIES = 3  # attempts without a word of any upgrade before what has not begun co
 LISTEN = 0.5  # seconds
 VERSION_TIMEOUT = 60.0  # seconds
 STOP_AGAIN = 5.0  # seconds after a host could not be made to stop an upgrade
+CANCEL_AGAIN = 5.0  # seconds until a host is asked again to end an upgrade
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,21 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Lingers:
+    """It was cancelled, its runner is gone, and a step that outlived it could not be ended (U4)."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class NotSentBack:
+    """The host could not begin the way back that a person asked for."""
+
+    number: int
+    error: Exception
+
+
+@dataclass(frozen=True)
 class NotBegun:
     """Nothing was touched on the host."""
 
@@ -113,7 +129,7 @@ class Left:
     crashed: bool = False
 
 
-OfUpgrade = Told | NotYet | Begun | Heard | Ended | NotBegun
+OfUpgrade = Told | NotYet | Begun | Heard | Ended | Lingers | NotSentBack | NotBegun
 Observation = Reached | NotReached | OfUpgrade | Left
 Tell = Callable[[Observation], None]
 
@@ -131,8 +147,10 @@ class HostThread(threading.Thread):
         self._remote: Remote | None = None
         self._failures = 0
         self._to_stop: frozenset[int] = frozenset()  # replaced, never changed: two threads look at it
+        self._to_cancel: frozenset[int] = frozenset()
+        self._to_drop: frozenset[int] = frozenset()
         self._stopped: set[int] = set()
-        self._stops_from = 0.0
+        self._stops_from = self._cancels_from = 0.0
         self._leaving = threading.Event()
         self._waker, self._wake_end = os.pipe()
         self._pipe_is_open = True
@@ -142,6 +160,8 @@ class HostThread(threading.Thread):
 
     def give(self, assignment: Assignment) -> None:
         self._to_stop -= {assignment.number}
+        self._to_cancel -= {assignment.number}
+        self._to_drop -= {assignment.number}
         self._given.put(assignment)
         self._wake()
 
@@ -150,6 +170,17 @@ class HostThread(threading.Thread):
         if number not in self._to_stop:
             self._to_stop |= {number}
             self._wake()
+
+    def cancel(self, number: int) -> None:
+        """Begins it no more, or has its host end it as soon as that is safe (U4). May come twice."""
+        if number not in self._to_cancel:
+            self._to_cancel |= {number}
+            self._wake()
+
+    def drop(self, number: int) -> None:
+        """Listens to it no more: somebody else has ended it."""
+        self._to_drop |= {number}
+        self._wake()
 
     @property
     def is_leaving(self) -> bool:
@@ -231,8 +262,10 @@ class HostThread(threading.Thread):
             self._pick_up_all(remote, list(self._in_hand.values()))
             while not self.is_leaving:
                 self._pick_up_all(remote, self._take_given())
+                self._drop_given_up()
                 self._listen(remote)
                 self._pass_on_stops(remote)
+                self._pass_on_cancels(remote)
         finally:
             self._hang_up(remote)
 
@@ -263,9 +296,11 @@ class HostThread(threading.Thread):
     def _pick_up(self, remote: Remote, assignment: Assignment) -> None:
         """Begins it, or attaches to it where it has begun. What fails before its begin is told and forgotten."""
         try:
-            if assignment.begun or remote.inspect(assignment.ground).begun:
+            if assignment.back:
+                self._go_back(remote, assignment)
+            elif assignment.begun or remote.inspect(assignment.ground).begun:
                 self._follow(remote, assignment)
-            elif assignment.in_doubt or assignment.number in self._to_stop:
+            elif assignment.in_doubt or self._is_to_end(assignment.number):
                 self._drop(NotYet(assignment.number))
             elif self._still_as_planned(remote, assignment):
                 self._start(remote, assignment)
@@ -276,7 +311,16 @@ class HostThread(threading.Thread):
             untouched = self._in_hand[number].untouched
             self._drop(NotBegun(number, error) if untouched else Ended(number, None, whole=False))
 
-    def _drop(self, told: NotYet | Ended | NotBegun) -> None:
+    def _go_back(self, remote: Remote, assignment: Assignment) -> None:
+        """Each time begins once on the host, however often it is asked for."""
+        try:
+            remote.go_back(assignment.ground, assignment.back)
+        except (SiteLocked, StartFailed) as error:
+            self._drop(NotSentBack(assignment.number, error))
+        else:
+            self._follow(remote, assignment)
+
+    def _drop(self, told: NotYet | Ended | Lingers | NotSentBack | NotBegun) -> None:
         self._forget(told.number)
         self._tell(told)
 
@@ -300,7 +344,7 @@ class HostThread(threading.Thread):
         artifact = remote.send_artifact(assignment.artifact, assignment.sha256)
         bundle = build_bundle(assignment.recipe, {**assignment.values, "ARTIFACT": artifact})
         not_after = remote.inspect(assignment.ground).clock + BEGIN_WITHIN
-        if assignment.number in self._to_stop:
+        if self._is_to_end(assignment.number):
             self._drop(NotYet(assignment.number))
             return
         self._launch(remote, assignment, bundle, not_after)
@@ -343,6 +387,28 @@ class HostThread(threading.Thread):
         except StopFailed as error:
             log.warning("%s does not stop upgrade %s: %s", self._address.name, number, error)
             self._stops_from = time.monotonic() + STOP_AGAIN
+
+    def _is_to_end(self, number: int) -> bool:
+        return number in self._to_stop | self._to_cancel | self._to_drop
+
+    def _pass_on_cancels(self, remote: Remote) -> None:
+        """Again and again until it has ended: a runner hears it only while it waits for a step."""
+        waiting = self._to_cancel & self._followers.keys()
+        if not waiting or time.monotonic() < self._cancels_from:
+            return
+        self._cancels_from = time.monotonic() + CANCEL_AGAIN
+        try:
+            for number in sorted(waiting):
+                if not remote.cancel(self._in_hand[number].ground):
+                    self._followers.pop(number).close()
+                    self._drop(Lingers(number))
+        except StopFailed as error:
+            log.warning("%s does not cancel upgrade %s: %s", self._address.name, number, error)
+
+    def _drop_given_up(self) -> None:
+        for number in self._to_drop & self._followers.keys():
+            self._followers.pop(number).close()
+            self._forget(number)
 
     # Listening.
 

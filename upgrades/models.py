@@ -307,8 +307,14 @@ class Upgrade(models.Model):
     )
     retried_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     retry_note = models.TextField(blank=True)
+    cancel_asked_at = models.DateTimeField(null=True, blank=True, help_text=_("When a person cancelled it (U4)."))
+    cancel_asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    cancel_reason = models.TextField(blank=True)
     journal = models.BinaryField(default=bytes, blank=True, help_text=_("What the host's runner wrote of its steps."))
 
+    backs = models.PositiveSmallIntegerField(default=0, help_text=_("How often a person had its way back run again."))
     decided_at = models.DateTimeField(null=True, blank=True, help_text=_("When a person unlocked the site."))
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     decision_note = models.TextField(blank=True)
@@ -334,7 +340,10 @@ class Upgrade(models.Model):
                 name="upgrade_ended_with_one_outcome",
             ),
         ]
-        permissions = [("decide_upgrade", "Can decide on upgrades that need a person")]
+        permissions = [
+            ("decide_upgrade", "Can decide on upgrades that need a person"),
+            ("cancel_upgrade", "Can cancel upgrades"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.pk}"

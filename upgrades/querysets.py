@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,12 @@ from upgrades.choices import (
     ACTIVE,
     BEGUN,
     BROKE,
+    CONNECTION_TROUBLE,
     EXCUSED,
     FAILED,
     GOOD,
+    PARKING,
+    PARKS_NOTHING,
     UNTOUCHED,
     EndCode,
     HaltEnd,
@@ -91,9 +95,21 @@ class UpgradeQuerySet(models.QuerySet["Upgrade"]):
         """The site is locked until somebody decides (U1, U2)."""
         return self.filter(outcome=Outcome.NEEDS_A_PERSON, decided_at=None)
 
-    def barred(self) -> UpgradeQuerySet:
-        """Their builds may not be installed any more (R2, R9)."""
-        return self.exclude(build__withdrawn_at=None, build__quarantined_at=None)
+    def parking(self) -> UpgradeQuerySet:
+        """The same build is not tried again on the same site by itself, until a person lets it (P11)."""
+        ends = self.filter(outcome__in=PARKING, retried_at=None).exclude(end_code__in=PARKS_NOTHING)
+        return ends.exclude(outcome=Outcome.BLOCKED, end_code__in=CONNECTION_TROUBLE)
+
+    def news_for(self, watched: Collection[int], hosts: Collection[int]) -> UpgradeQuerySet:
+        """What people decided about these upgrades, or about others on these hosts.
+
+        A person cancelled it (U4), its build may not be installed any more (R2, R9), it has ended without its
+        supervisor, or it is to go back again.
+        """
+        barred = Q(build__withdrawn_at__isnull=False) | Q(build__quarantined_at__isnull=False)
+        ends = barred | Q(cancel_asked_at__isnull=False) | Q(state=UpgradeState.ENDED)
+        again = Q(state=UpgradeState.ROLLING_BACK, instance__host__in=hosts) & ~Q(pk__in=watched)
+        return self.filter(Q(pk__in=watched) & ends | again)
 
     def due(self, now: datetime) -> UpgradeQuerySet:
         """Waiting in a run whose time has come, is not over and which is not halted, with its own turn open.

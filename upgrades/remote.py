@@ -167,6 +167,19 @@ class FabricRemote:
         if answer.status or answer.last_line != "asked":
             raise StopFailed(answer.printed)
 
+    def go_back(self, ground: Ground, time: int) -> None:
+        answer = self._ask("back", lines(ground.site_path, ground.number, time), self._limits.answer)
+        if answer.last_line == "locked":
+            raise SiteLocked(f"{self._host} answers: {answer.last_line}.")
+        if answer.status or answer.last_line not in ("begun", "already-begun"):
+            raise StartFailed(answer.printed)
+
+    def cancel(self, ground: Ground) -> bool:
+        answer = self._ask("cancel", lines(ground.site_path, ground.number), self._limits.answer)
+        if answer.status or answer.last_line not in ("asked", "lingers"):
+            raise StopFailed(answer.printed)
+        return answer.last_line == "asked"
+
     def close(self) -> None:
         cut(self._sock)
         self._connection.close()

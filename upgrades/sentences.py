@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from builds.sentences import stamp
 from releasemgr.lib.choices import Colour
 from releasemgr.lib.words import place_of
-from upgrades.choices import CONNECTION_TROUBLE, EXCUSED, EndCode, Outcome, RunState
+from upgrades.choices import CONNECTION_TROUBLE, PARKS_NOTHING, EndCode, Outcome, RunState
 from upgrades.halting import HaltCode
 from upgrades.plan import Check, Code, Decision, NoWayDown, Rule
 
@@ -238,7 +238,9 @@ REFUSALS: dict[Code, Any] = {
     Code.BLOCKED_BY_HALT: gettext_lazy(
         "%(to)s halted run %(run)s. It is offered to nobody until a person resumes, releases or withdraws it."
     ),
-    Code.PARKED: gettext_lazy("%(to)s failed on this site in upgrade %(upgrade)s. It waits until a person retries."),
+    Code.PARKED: gettext_lazy(
+        "%(to)s did not succeed on this site in upgrade %(upgrade)s. It waits until a person retries."
+    ),
     Code.OUTSIDE_WINDOW: gettext_lazy("No window of the site opens then."),
     Code.WINDOW_TOO_SHORT: gettext_lazy("The window is too short: an upgrade of the site needs %(needs)s min."),
     Code.HOST_DISABLED: gettext_lazy("%(host)s is switched off. Nothing runs there."),
@@ -262,6 +264,11 @@ END_SENTENCES: dict[EndCode, Any] = {
     EndCode.WAY_BACK_FAILED: gettext_lazy("Failed at %(step)s, and the way back failed too."),
     EndCode.WRONG_VERSION: gettext_lazy("Failed at %(step)s. After the way back the site reports %(reported)s."),
     EndCode.STOPPED: gettext_lazy("Stopped before %(before)s: %(text)s"),
+    EndCode.CANCELLED: gettext_lazy("Cancelled by %(who)s: “%(why)s”."),
+    EndCode.LINGERS: gettext_lazy("%(step)s was to be ended, but still runs on %(host)s."),
+    EndCode.GIVEN_UP: gettext_lazy("%(who)s gave it up while %(host)s did not answer: “%(why)s”."),
+    EndCode.SENT_BACK: gettext_lazy("Had failed at %(step)s. A person had the way back run again."),
+    EndCode.NOT_SENT_BACK: gettext_lazy("The way back could not be run again: %(text)s"),
     EndCode.RUNNER_GONE: gettext_lazy("The upgrade stopped on the host during %(step)s without an end."),
     EndCode.RESULT_UNREADABLE: gettext_lazy("The host left a result that cannot be read."),
     EndCode.UNREACHABLE: gettext_lazy("%(host)s could not be reached: %(text)s"),
@@ -287,6 +294,7 @@ STANDING: dict[Outcome, Any] = {
     Outcome.FAILED_CLEAN: gettext_lazy("Nothing was changed: the site runs %(from)s."),
     Outcome.BLOCKED: gettext_lazy("Nothing was touched: the site last reported %(from)s."),
     Outcome.NEEDS_A_PERSON: gettext_lazy("The site may be down. Look at it, then unlock it."),
+    Outcome.CANCELLED: gettext_lazy("Nothing was changed: the site runs %(from)s."),
     Outcome.SKIPPED: gettext_lazy("Nothing was touched."),
     Outcome.NOT_STARTED: gettext_lazy("It is planned again tonight."),
 }
@@ -330,6 +338,8 @@ RESULTS_AT: dict[Outcome, Any] = {
 
 def result_words(outcome: Outcome, values: Mapping[str, Any]) -> str:
     """The outcome in a few words, for a row of a table, with the step that decided it."""
+    if values.get("who") and values.get("before"):
+        return _("Cancelled at “%(before)s”") % values
     if values.get("before"):
         return _("Stopped before “%(before)s”") % values
     if values.get("step") and outcome in RESULTS_AT:
@@ -348,7 +358,9 @@ ADVICE: dict[Outcome, Any] = {
 
 def advice(outcome: Outcome, code: EndCode) -> str:
     """What a person does about it (P11). Empty where nothing has to be done, or the sentence says it."""
-    if code in EXCUSED:
+    if code == EndCode.CANCELLED:
+        return _("It is not tried again by itself: retry, or choose another target.")
+    if code in PARKS_NOTHING:
         return _("Nobody has to do anything: the next night plans the site anew.")
     if outcome is Outcome.BLOCKED and code in CONNECTION_TROUBLE:
         return _("The next night tries again: remove the cause first.")

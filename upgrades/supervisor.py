@@ -41,8 +41,10 @@ from upgrades.host_thread import (
     Heard,
     HostThread,
     Left,
+    Lingers,
     NotBegun,
     NotReached,
+    NotSentBack,
     NotYet,
     Observation,
     OfUpgrade,
@@ -51,7 +53,7 @@ from upgrades.host_thread import (
 )
 from upgrades.models import Upgrade
 from upgrades.recipes.verdict import Remains
-from upgrades.services import claims, runs
+from upgrades.services import cancels, claims, runs
 from upgrades.services.assignments import address_of, assignment_for
 from upgrades.watched import Watched
 
@@ -110,7 +112,7 @@ class Supervisor:
             due = claims.due_by_host(self._now())
             self._claim(due)
             self._hand_out(due)
-            self._stop_barred()
+            self._hear_people()
             return self._anything_left()
         except (DatabaseError, InterfaceError):
             log.exception("The database failed. Reading everything anew.")
@@ -206,12 +208,26 @@ class Supervisor:
         self._watched[upgrade.pk] = watched
         self._held[upgrade.instance.host_id].thread.give(assignment)
 
-    def _stop_barred(self) -> None:
-        """Has hosts stop what leads to a build that nobody may install any more (R9). One query, none without work."""
-        running = [number for number, one in self._watched.items() if one.upgrade.state != UpgradeState.ROLLING_BACK]
-        if running:
-            for upgrade in Upgrade.objects.filter(pk__in=running).barred().select_related("instance"):
-                self._held[upgrade.instance.host_id].thread.stop(upgrade.pk)
+    def _hear_people(self) -> None:
+        """Takes up what people decided about what runs. One query, none without hosts."""
+        if self._held:
+            for upgrade in Upgrade.objects.news_for(self._watched.keys(), self._held.keys()).for_list():
+                self._do_as_decided(upgrade, self._held[upgrade.instance.host_id].thread)
+
+    def _do_as_decided(self, upgrade: Upgrade, thread: HostThread) -> None:
+        """Cancels what a person cancelled (U4), stops what leads to a barred build (R9), forgets what was given up."""
+        if upgrade.pk not in self._watched:
+            if thread.takes_more:
+                self._give(upgrade, taken_over=True)
+        elif upgrade.state == UpgradeState.ENDED:
+            thread.drop(upgrade.pk)
+            del self._watched[upgrade.pk]
+        elif upgrade.state == UpgradeState.ROLLING_BACK:
+            return
+        elif upgrade.cancel_asked_at:
+            thread.cancel(upgrade.pk)
+        else:
+            thread.stop(upgrade.pk)
 
     # Writing down what was told.
 
@@ -280,6 +296,10 @@ class Supervisor:
                 watched.end(Remains(upgrade.from_version, told.version, told.whole), now)
             case Ended(result=str(result)):
                 watched.end(result, now)
+            case Lingers():
+                watched.end_lingering(now)
+            case NotSentBack():
+                watched.end_not_sent_back(_plain(told.error), now)
             case Told():
                 self._asked(upgrade, told, now)
             case NotYet():
@@ -301,8 +321,14 @@ class Supervisor:
 
     def _put_back(self, numbers: AbstractSet[int], now: datetime) -> None:
         """Certainly not begun on its host: its turn comes again, and the plan is asked again (P9)."""
-        for number in numbers & self._watched.keys():
-            self._watched[number].upgrade.move(UpgradeState.WAITING, now=now, started_at=None)
+        numbers = numbers & self._watched.keys()
+        cancelled = cancels.cancelled_among(numbers)
+        for number in numbers:
+            upgrade = self._watched[number].upgrade
+            if number in cancelled:
+                cancels.end_as_cancelled(upgrade, now=now)
+            else:
+                upgrade.move(UpgradeState.WAITING, now=now, started_at=None)
 
     def _not_reached(self, host: Host, told: NotReached, now: datetime) -> None:
         """Keeps why; ends as blocked what the thread has given up (U2)."""
@@ -316,6 +342,9 @@ class Supervisor:
         """Nothing was touched; says why (U2). A damaged artefact is used by nobody any more (R2)."""
         if isinstance(error, ArtifactDamaged):
             quarantine_build(upgrade.build, now=self._now())
+        if cancels.cancelled_among({upgrade.pk}):
+            cancels.end_as_cancelled(upgrade, now=self._now())
+            return
         values = {
             "host": upgrade.instance.host.name,
             "text": _plain(error),

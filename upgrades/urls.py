@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from upgrades.views import logs, nights, run_actions, runs, upgrades
+from upgrades.views import logs, nights, run_actions, runs, upgrade_acts, upgrades
 
 urlpatterns = [
     path("runs/", runs.run_list, name="runs"),
@@ -14,6 +14,10 @@ urlpatterns = [
     path("runs/<int:number>/release/", run_actions.release, name="run-release"),
     path("runs/<int:number>/retry/", run_actions.retry, name="run-retry"),
     path("upgrades/<int:number>/", upgrades.upgrade_detail, name="upgrade"),
+    path("upgrades/<int:number>/cancel/", upgrade_acts.cancel, name="upgrade-cancel"),
+    path("upgrades/<int:number>/give-up/", upgrade_acts.abandon, name="upgrade-give-up"),
+    path("upgrades/<int:number>/ask/", upgrade_acts.ask, name="upgrade-ask"),
+    path("upgrades/<int:number>/go-back/", upgrade_acts.go_back, name="upgrade-go-back"),
     path("upgrades/<int:number>/unlock/", upgrades.unlock, name="upgrade-unlock"),
     path("upgrades/<int:number>/let-retry/", upgrades.let_nights_retry, name="upgrade-let-retry"),
     path("upgrades/<int:number>/log/", logs.news, name="upgrade-log"),

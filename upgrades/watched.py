@@ -19,7 +19,9 @@ from upgrades.recipes.journal import Event, Journal, StepEnded, StepStarted, Ver
 from upgrades.recipes.recipe import Phase, Recipe
 from upgrades.recipes.verdict import Detail, Ending, Remains, Verdict, judge
 from upgrades.sentences import stop_reason
+from upgrades.services.cancels import cancel_words
 
+NOBODY_FAILED = (Detail.STOPPED, Detail.CANCELLED)
 SEARCHED = 1024 * 1024  # bytes of a failed step's log, from its end, in which its error is looked for
 
 
@@ -94,6 +96,9 @@ class Watched:
                 "state": StepState.RUNNING,
                 "started_at": event.at,
                 "log_start": event.log_offset,
+                "exit_status": None,
+                "ended_at": None,
+                "log_end": None,
             },
         )
 
@@ -122,8 +127,21 @@ class Watched:
             self.upgrade.move(UpgradeState.RUNNING, now=now)
         self.upgrade.end(Outcome(verdict.ending), _end_code(verdict), now=now, **self._words(verdict))
 
+    def end_not_sent_back(self, text: str, now: datetime) -> None:
+        self.upgrade.end(Outcome.NEEDS_A_PERSON, EndCode.NOT_SENT_BACK, now=now, text=text)
+
+    def end_lingering(self, now: datetime) -> None:
+        """Cancelled, but what ran could not be ended: never called cancelled (U4)."""
+        running = [step.title for step in self._steps.values() if step.state == StepState.RUNNING]
+        host = self.upgrade.instance.host.name
+        self.upgrade.end(
+            Outcome.NEEDS_A_PERSON, EndCode.LINGERS, now=now, step=running[-1] if running else "", host=host
+        )  # fmt: skip
+
     def _words(self, verdict: Verdict) -> dict[str, str]:
         step = self._title(verdict.failed_step or "")
+        if verdict.detail is Detail.CANCELLED:
+            return {"before": step} | cancel_words(self.upgrade)
         if verdict.detail is Detail.STOPPED:
             build = self.upgrade.build
             build.refresh_from_db(fields=["withdrawn_at", "quarantined_at"])
@@ -139,7 +157,7 @@ class Watched:
 
     def _keep_first_error(self, verdict: Verdict) -> None:
         """And the fingerprint of the failure, by which equal ones are grouped (P5, P11)."""
-        if verdict.ending in (Ending.SUCCEEDED, Ending.ALREADY_THERE) or verdict.detail is Detail.STOPPED:
+        if verdict.ending in (Ending.SUCCEEDED, Ending.ALREADY_THERE) or verdict.detail in NOBODY_FAILED:
             return
         step = next((step for step in self._steps.values() if step.name == verdict.failed_step), None)
         if step is not None and step.log_start is not None:
@@ -186,6 +204,9 @@ def _end_code(verdict: Verdict) -> EndCode:
         Detail.WAY_BACK_FAILED: EndCode.WAY_BACK_FAILED,
         Detail.OLD_VERSION_NOT_BACK: EndCode.WRONG_VERSION,
         Detail.STOPPED: EndCode.STOPPED,
+        Detail.CANCELLED: EndCode.CANCELLED,
+        Detail.LINGERS: EndCode.LINGERS,
+        Detail.SENT_BACK: EndCode.SENT_BACK,
         Detail.RUNNER_GONE: EndCode.RUNNER_GONE,
         Detail.RESULT_UNREADABLE: EndCode.RESULT_UNREADABLE,
     }[verdict.detail]

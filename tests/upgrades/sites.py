@@ -50,6 +50,8 @@ class Site:
 
     path: Path
     shell: str = "sh"
+    account: str = ""
+    """Runs the host's scripts; empty for the one that tests."""
     values: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -118,13 +120,17 @@ class Site:
 
     def run(self, name: str, request: bytes) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(
-            [self.shell, "-c", host_command(name)],
+            [*self._as_account(), self.shell, "-c", host_command(name)],
             input=request,
             capture_output=True,
             timeout=60,
             check=False,
             env=self.environment(),
         )
+
+    def _as_account(self) -> list[str]:
+        become = ["setpriv", f"--reuid={self.account}", "--regid=nogroup", "--clear-groups"]
+        return become if self.account else []
 
     def environment(self) -> dict[str, str]:
         """With the shell under test as `sh`."""

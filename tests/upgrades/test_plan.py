@@ -127,7 +127,7 @@ CASES: list[tuple[Code, SiteFacts, BuildFacts, str]] = [
     ),
     (
         Code.PARKED, site(parked={1: 79}), ONE_PASSED,
-        "4.2 failed on this site in upgrade 79. It waits until a person retries.",
+        "4.2 did not succeed on this site in upgrade 79. It waits until a person retries.",
     ),
     (
         Code.OUTSIDE_WINDOW, site(windows=(window(14, 16),)), ONE_PASSED,
@@ -329,7 +329,11 @@ def test_r10_the_plan_promotes_first_what_the_night_will_promote() -> None:
     [
         (Rule.PAUSE, site(pauses=(pause(PauseKind.HOLD, "Audit"),)), "On hold until 24 Nov 12:00: “Audit”."),
         (Rule.WINDOW, site(windows=(window(14, 16),)), "No window of the site opens then."),
-        (Rule.PARKED, site(parked={1: 79}), "4.2 failed on this site in upgrade 79. It waits until a person retries."),
+        (
+            Rule.PARKED,
+            site(parked={1: 79}),
+            "4.2 did not succeed on this site in upgrade 79. It waits until a person retries.",
+        ),
     ],
 )
 def test_p8_what_a_person_sets_aside_is_kept_and_lets_the_site_go(rule: Rule, facts: SiteFacts, said: str) -> None:
@@ -421,7 +425,7 @@ def test_p2_a_page_why_has_a_line_for_each_rule_looked_at() -> None:
 
 VALUES = {
     "from": "4.1", "to": "4.2", "step": "health check", "host": "web1", "text": "Connection refused.",
-    "reported": "4.1", "leg": 1, "before": "Switch",
+    "who": "Ada", "why": "No.", "reported": "4.1", "leg": 1, "before": "Switch",
 }  # fmt: skip
 
 

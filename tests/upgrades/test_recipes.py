@@ -268,7 +268,8 @@ WHEN = datetime(2026, 11, 23, 21, 38, 33, 250_000, tzinfo=UTC)
         ("no-version before cat: no such file", VersionMissing(WHEN, "before", "cat: no such file")),
         ("no-version before", VersionMissing(WHEN, "before", "")),
         ("way-back-begins", WayBackBegun(WHEN)),
-        ("stopped change 6 switch", Stopped(WHEN, Phase.CHANGE, 6, "switch")),
+        ("stopped change 6 switch", Stopped(WHEN, Phase.CHANGE, 6, "switch", False)),
+        ("cancelled prepare 3 unpack", Stopped(WHEN, Phase.PREPARE, 3, "unpack", True)),
     ],
 )
 def test_each_event_is_read(line: str, event: Event) -> None:
@@ -293,6 +294,7 @@ def test_each_event_is_read(line: str, event: Event) -> None:
         b"1.0 way-back-begins now",
         b"1.0 stopped change switch",
         b"1.0 stopped lunch 6 switch",
+        b"1.0 cancelled lunch 6 switch",
         b"\xff\xfe",
     ],
 )

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from upgrades.recipes.recipe import STEP_NAME, Phase
 
@@ -70,12 +71,13 @@ class WayBackBegun:
 
 @dataclass(frozen=True)
 class Stopped:
-    """It was asked to stop, and did so before this step."""
+    """It was asked to stop, and did so before this step, or within it where a person cancelled (U4)."""
 
     at: datetime
     phase: Phase
     position: int
     step: str
+    cancelled: bool
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,9 @@ def _way_back(at: datetime, rest: str) -> Event:
     return WayBackBegun(at)
 
 
-def _stopped(at: datetime, rest: str) -> Event:
+def _stopped(at: datetime, rest: str, *, cancelled: bool = False) -> Event:
     phase, position, step = rest.split(" ")
-    return Stopped(at, Phase(phase), _count(position, MOST_STEPS), _step(step))
+    return Stopped(at, Phase(phase), _count(position, MOST_STEPS), _step(step), cancelled)
 
 
 _READERS: dict[str, Callable[[datetime, str], Event]] = {
@@ -158,6 +160,7 @@ _READERS: dict[str, Callable[[datetime, str], Event]] = {
     "no-version": _no_version,
     "way-back-begins": _way_back,
     "stopped": _stopped,
+    "cancelled": partial(_stopped, cancelled=True),
 }
 
 

@@ -15,6 +15,7 @@ from upgrades.recipes.journal import (
     UpgradeBegun,
     VersionMissing,
     VersionRead,
+    WayBackBegun,
 )
 from upgrades.recipes.recipe import Phase
 
@@ -25,6 +26,7 @@ class Ending(StrEnum):
     BLOCKED = "blocked"
     FAILED_CLEAN = "failed_clean"
     ROLLED_BACK = "rolled_back"
+    CANCELLED = "cancelled"
     NEEDS_A_PERSON = "needs_a_person"
 
 
@@ -40,6 +42,12 @@ class Detail(StrEnum):
     OLD_VERSION_NOT_BACK = "old_version_not_back"
     STOPPED = "stopped"
     """It was asked to stop before its point of no return, and nothing is wrong with the site (R9)."""
+    CANCELLED = "cancelled"
+    """A person cancelled it, what ran is gone, and nothing is wrong with the site (U4)."""
+    LINGERS = "lingers"
+    """A person cancelled it, and what ran could not be ended."""
+    SENT_BACK = "sent_back"
+    """A person had the way back run again, and it worked."""
     RUNNER_GONE = "runner_gone"
     RESULT_UNREADABLE = "result_unreadable"
 
@@ -91,6 +99,9 @@ class _Story:
     def __init__(self, events: Sequence[Event]) -> None:
         self.ended = [event for event in events if isinstance(event, StepEnded)]
         self.started = [event for event in events if isinstance(event, StepStarted)]
+        begins = [place for place, event in enumerate(events) if isinstance(event, WayBackBegun)]
+        after = events[begins[-1] :] if begins else ()
+        self.last_way_back = [event for event in after if isinstance(event, StepEnded)]
         self.stopped = next((event for event in events if isinstance(event, Stopped)), None)
         self.begun = next((event for event in events if isinstance(event, UpgradeBegun)), None)
         self.version_before = _version(events, BEFORE)
@@ -106,19 +117,32 @@ class _Story:
                 return self._completed()
             case ["failed", phase, _] if phase in (Phase.CHECK, Phase.PREPARE, Phase.CHANGE, Phase.VERIFY):
                 return self._failed(Phase(phase))
-            case ["stopped", _, _] if self.stopped:
+            case ["went-back"]:
+                return self._went_back()
+            case ["stopped" | "cancelled", _, _] if self.stopped:
                 return self._stopped(self.stopped)
+            case ["lingers", _, _] if self.stopped:
+                return self._ends(Ending.NEEDS_A_PERSON, Detail.LINGERS, self.stopped)
             case _:
                 return self._ends(Ending.NEEDS_A_PERSON, Detail.RESULT_UNREADABLE)
 
     def _stopped(self, at: Stopped) -> Verdict:
         """Where nothing had been touched, the site was not asked again: there is no way back."""
+        clean, why = Ending.FAILED_CLEAN, Detail.STOPPED
+        if at.cancelled:
+            clean, why = Ending.CANCELLED, Detail.CANCELLED
         begun = {event.phase for event in self.started}
-        if not begun & {Phase.PREPARE, Phase.CHANGE}:
-            return self._ends(Ending.FAILED_CLEAN, Detail.STOPPED, at)
+        if not begun & {Phase.PREPARE, Phase.CHANGE, Phase.VERIFY}:
+            return self._ends(clean, why, at)
         if trouble := self._not_back():
             return self._ends(Ending.NEEDS_A_PERSON, trouble, self.started[-1])
-        return self._ends(Ending.ROLLED_BACK if Phase.CHANGE in begun else Ending.FAILED_CLEAN, Detail.STOPPED, at)
+        return self._ends(Ending.ROLLED_BACK if Phase.CHANGE in begun else clean, why, at)
+
+    def _went_back(self) -> Verdict:
+        at = self._failure() or (self.started[-1] if self.started else None)
+        if trouble := self._not_back():
+            return self._ends(Ending.NEEDS_A_PERSON, trouble, at)
+        return self._ends(Ending.ROLLED_BACK, Detail.SENT_BACK, at)
 
     def _gone(self, remains: Remains) -> Verdict:
         """Clean only where nothing can have been changed, and the site says so too."""
@@ -144,7 +168,7 @@ class _Story:
 
     def _not_back(self) -> Detail | None:
         """Why a person is needed after the way back; None where what runs is what ran before (U5)."""
-        if any(event.phase is Phase.BACK and event.status for event in self.ended):
+        if any(event.phase is Phase.BACK and event.status for event in self.last_way_back):
             return Detail.WAY_BACK_FAILED
         return None if same_version(self.version_after, self.version_before) else Detail.OLD_VERSION_NOT_BACK
 

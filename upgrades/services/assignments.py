@@ -41,6 +41,7 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
         to_key=upgrade.build.version_key,
         log_offset=log_size(upgrade),
         events_offset=len(upgrade.journal),
+        back=upgrade.backs,
     )
 
 

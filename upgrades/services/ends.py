@@ -1,14 +1,17 @@
-"""What a person decides about an upgrade that needs one."""
+"""What a person decides about an upgrade that needs one (U2)."""
 
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import F
 
 from instances.models import Instance
 from releasemgr.lib.actors import Actor
 from releasemgr.lib.history.services import record
+from upgrades.choices import UpgradeState
 from upgrades.exceptions import ReasonMissing, UpgradeChanged
-from upgrades.models import Upgrade
+from upgrades.models import Upgrade, UpgradeEvent
+from upgrades.services import slots
 
 
 def unlock_site(upgrade: Upgrade, *, actor: Actor, now: datetime, note: str) -> Instance:
@@ -26,3 +29,25 @@ def unlock_site(upgrade: Upgrade, *, actor: Actor, now: datetime, note: str) -> 
             raise UpgradeChanged(f"Upgrade {upgrade.pk} does not wait for a person any more.")
         record("site.unlocked", upgrade.instance, actor=actor, now=now, reason=note, after={"upgrade": upgrade.pk})
     return upgrade.instance
+
+
+def run_way_back(upgrade: Upgrade, *, actor: Actor, now: datetime, reason: str) -> None:
+    """Has its host run its way back once more; the site stays locked until that has ended (U5).
+
+    Raises ReasonMissing, or UpgradeChanged where it does not wait for a person, or never began.
+    """
+    if not reason.strip():
+        raise ReasonMissing("Running the way back needs a reason: say what you found on the site.")
+    with transaction.atomic():
+        sent = Upgrade.objects.awaiting_a_person().filter(pk=upgrade.pk, started_at__isnull=False).update(
+            state=UpgradeState.ROLLING_BACK, outcome=None, ended_at=None, end_code="", end_values={},
+            backs=F("backs") + 1,
+        )  # fmt: skip
+        if not sent:
+            raise UpgradeChanged(f"Upgrade {upgrade.pk} does not wait for a person any more.")
+        UpgradeEvent.objects.create(
+            upgrade_id=upgrade.pk, at=now, from_state=UpgradeState.ENDED, to_state=UpgradeState.ROLLING_BACK
+        )
+        said = {"upgrade": upgrade.pk}
+        record("upgrade.sent_back", upgrade.instance, actor=actor, now=now, reason=reason, after=said)
+        slots.wake(now)

@@ -19,7 +19,7 @@ from instances.pauses import Pause
 from instances.pins import PinEnd
 from instances.services import pauses_for, windows_for
 from instances.windows import Window
-from upgrades.choices import CONNECTION_TROUBLE, EXCUSED, FAILED, GOOD, Outcome
+from upgrades.choices import GOOD, Outcome
 from upgrades.exceptions import RecipeInvalid
 from upgrades.models import Policy, RunHalt, Upgrade
 from upgrades.night import Night
@@ -182,12 +182,7 @@ def _unended(upgrades: UpgradeQuerySet, in_the_way: UpgradeQuerySet) -> _Unended
 def _parked(upgrades: UpgradeQuerySet) -> dict[int, dict[int, int]]:
     """By site and build, the last upgrade that failed and that neither a success nor a person made good (P11)."""
     later = Upgrade.objects.filter(instance=OuterRef("instance"), build=OuterRef("build"), outcome__in=GOOD)
-    failed = (
-        upgrades.filter(outcome__in=FAILED, retried_at=None)
-        .exclude(outcome=Outcome.BLOCKED, end_code__in=CONNECTION_TROUBLE)
-        .exclude(end_code__in=EXCUSED)
-        .exclude(Exists(later.filter(pk__gt=OuterRef("pk"))))
-    )
+    failed = upgrades.parking().exclude(Exists(later.filter(pk__gt=OuterRef("pk"))))
     parked: dict[int, dict[int, int]] = defaultdict(dict)
     for site, build, number in failed.order_by("pk").values_list("instance_id", "build_id", "pk"):
         parked[site][build] = number

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef
 from instances.models import Instance
 from releasemgr.lib.actors import Actor
 from releasemgr.lib.history.services import record
-from upgrades.choices import BROKE, CONNECTION_TROUBLE, EXCUSED, FAILED, GOOD, Outcome, RunKind
+from upgrades.choices import CONNECTION_TROUBLE, GOOD, PARKING, PARKS_NOTHING, Outcome, RunKind
 from upgrades.exceptions import NothingToUpgrade, ReasonMissing, UpgradeChanged
 from upgrades.models import Run, Upgrade
 from upgrades.plan import fingerprint, plan
@@ -70,7 +70,7 @@ def let_retry(upgrade: Upgrade, *, actor: Actor, now: datetime, note: str) -> In
     if not note.strip():
         raise ReasonMissing("Letting the nights try again needs a reason: say what has changed.")
     with transaction.atomic():
-        parked = Upgrade.objects.failed().filter(retried_at=None).exclude(end_code__in=EXCUSED)
+        parked = Upgrade.objects.parking()
         if not parked.filter(pk=upgrade.pk).exists():
             raise UpgradeChanged(f"Upgrade {upgrade.pk} is not parked.")
         same = parked.filter(instance=upgrade.instance_id, build=upgrade.build_id)
@@ -81,9 +81,9 @@ def let_retry(upgrade: Upgrade, *, actor: Actor, now: datetime, note: str) -> In
 
 def is_parking(upgrade: Upgrade) -> bool:
     """Whether this end keeps the build from being tried again on the site by itself (P11)."""
-    if upgrade.retried_at or upgrade.outcome not in FAILED or upgrade.end_code in EXCUSED:
+    if upgrade.retried_at or upgrade.outcome not in PARKING or upgrade.end_code in PARKS_NOTHING:
         return False
-    return upgrade.outcome in BROKE or upgrade.end_code not in CONNECTION_TROUBLE
+    return upgrade.outcome != Outcome.BLOCKED or upgrade.end_code not in CONNECTION_TROUBLE
 
 
 def is_parked(upgrade: Upgrade) -> bool:

@@ -26,6 +26,7 @@ from upgrades.services.ends import unlock_site
 from upgrades.services.retries import is_parked, let_retry
 from upgrades.views.log_blocks import WINDOW, Log
 from upgrades.views.run_results import RETRY
+from upgrades.views.upgrade_acts import actions_for, cancelling_words
 
 DECIDE = "upgrades.decide_upgrade"
 EARLIER_UPGRADES = 5
@@ -42,7 +43,14 @@ def upgrade_detail(request: HttpRequest, number: int) -> HttpResponse:
 
 def upgrade_for_page(number: int) -> Upgrade:
     upgrades = Upgrade.objects.select_related(
-        "run", "build", "instance__customer", "instance__host", "decided_by", "retried_by", "run__requested_by"
+        "run",
+        "build",
+        "instance__customer",
+        "instance__host",
+        "decided_by",
+        "retried_by",
+        "run__requested_by",
+        "cancel_asked_by",
     )
     return get_object_or_404(upgrades.defer("journal"), pk=number)
 
@@ -153,9 +161,17 @@ def facts_of(request: HttpRequest, upgrade: Upgrade, log: Log, now: datetime) ->
         "legs": _legs(upgrade),
         "same": _same_failures(upgrade),
         "parked": is_parked(upgrade),
+        "reported_since": _has_reported_since(upgrade),
+        "cancelling": cancelling_words(upgrade),
+        "actions": actions_for(upgrade, request.user),
         "may_retry": request.user.has_perm(RETRY),
         "retry_roles": roles_with(RETRY),
     }
+
+
+def _has_reported_since(upgrade: Upgrade) -> bool:
+    reported = upgrade.instance.reported_at
+    return bool(upgrade.ended_at and reported and reported > upgrade.ended_at and upgrade.instance.reported_key)
 
 
 def _what_happened(upgrade: Upgrade) -> str:

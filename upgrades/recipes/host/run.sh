@@ -1,11 +1,15 @@
 #!/bin/sh
 # The runner: one upgrade of one site, from its bundle, in the directory that it lies in.
-# Arguments: the site's path, the number of the upgrade, the last second at which it may begin.
+# Arguments: the site's path, the number of the upgrade, the last second at which it may begin, and where its bundle
+# lies; or `back` and which time it is, where a person has its way back run again (U2).
 # It answers on descriptor 3 with one word: begun, already-begun, locked, too-late.
 # Its directory then holds: log, events (a line each), and as its last act, by rename, result.
 # A file `stop` in it stops the upgrade before its next step, up to the point of no return that its bundle names.
+# A file `cancel`, and SIGUSR1 to look for it, ends the upgrade sooner: a step that only checks, prepares or verifies
+# is ended with its process group, one that changes something is waited for, and a way back is never ended.
 set -u
 trap '' HUP
+trap 'woken=yes' USR1
 
 site=$1
 number=$2
@@ -42,6 +46,7 @@ begin() {
     flock 8
     : >log
     : >events
+    echo "$$ $(started_at $$)" >runner
     mkdir state
     if ! mv -T "$incoming" "$here"; then
         [ ! -e "$here" ] || refuse already-begun
@@ -76,13 +81,38 @@ log_size() {
     wc -c <log
 }
 
-# A command of the site with a time limit. The descriptors of both locks stay with `timeout`, so that a step
-# that outlives its runner keeps the site locked, but are closed for the command, so that a daemon does not.
-limited() {
+# Becomes a command of the site with a time limit, in a process group of its own that has this process's number.
+# The descriptors of both locks stay with `timeout`, so that a step that outlives its runner keeps the site locked,
+# but are closed for the command, so that a daemon does not.
+become_limited() {
     seconds=$1
     shift
     # shellcheck disable=SC2016 # the inner shell expands them
-    timeout -k 10 "$seconds" sh -c 'cd "$1" && shift && exec sh "$@" 8>&- 9>&-' sh "$site" "$@" </dev/null
+    exec timeout -k 10 "$seconds" sh -c 'cd "$1" && shift && exec sh "$@" 8>&- 9>&-' sh "$site" "$@" </dev/null
+}
+
+# A cancel that arrives a moment before the wait is noticed at the next signal: whoever cancels sends several.
+await_step() { # phase; into $status, and into $interrupted whether it was ended
+    interrupted=
+    while :; do
+        woken=
+        [ ! -e cancel ] || interrupt "$1"
+        status=143
+        [ -z "$lingers" ] || return 0
+        wait "$step"
+        status=$?
+        [ -n "$woken" ] && [ "$status" -ne 127 ] && kill -0 "$step" 2>/dev/null || return 0
+    done
+}
+
+interrupt() { # what changes the site is let come to its own end
+    case $1 in
+        check | prepare | verify) ;;
+        *) return 0 ;;
+    esac
+    [ -z "$interrupted" ] || return 0
+    interrupted=yes
+    end_group "$step" || lingers=yes
 }
 
 run_step() { # phase, position, name, time limit, script
@@ -90,10 +120,15 @@ run_step() { # phase, position, name, time limit, script
     tell "start $1 $2 $3 $(log_size)"
     printf '$ %s\n' "$3" >>log
     began=$(date +%s)
-    limited "$4" "$here/steps/$5" >>log 2>&1
-    status=$?
+    become_limited "$4" "$here/steps/$5" >>log 2>&1 &
+    step=$!
+    echo "$step $(started_at "$step")" >step
+    await_step "$1"
     late=
-    if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
+    if [ -n "$interrupted" ]; then
+        printf 'Cancelled: the step was ended.\n' >>log
+        [ "$status" -ne 0 ] || status=143
+    elif [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
         [ $(($(date +%s) - began)) -lt "$4" ] || late=' timed-out'
     fi
     [ -z "$late" ] || printf 'Stopped: the time limit of %s seconds is over.\n' "$4" >>log
@@ -107,7 +142,7 @@ first_line() {
 
 read_version() { # into $version; false when the site did not tell it
     version=
-    limited 60 "$here/version.sh" >version.out 2>version.err || return 1
+    (become_limited 60 "$here/version.sh") >version.out 2>version.err || return 1
     version=$(first_line version.out)
     [ -n "$version" ]
 }
@@ -142,20 +177,36 @@ seal() { # whoever reads the result may begin the site's next upgrade
     exit 0
 }
 
+keep_locks() { # the site's too, until what was to end is gone
+    while group_lives "$step"; do
+        sleep 1
+    done >/dev/null 2>&1
+}
+
+leave() { # stopped or cancelled: at this step
+    outcome=$1
+    tell "$outcome $phase $position $name"
+}
+
 go_forward() {
     while read -r phase position name limit script _; do
         case $phase in
             back | finish) continue ;;
         esac
-        if [ -n "$may_stop" ] && [ -e stop ]; then
-            tell "stopped $phase $position $name"
-            outcome=stopped
+        if [ -e cancel ]; then
+            leave cancelled
+            return 1
+        elif [ -n "$may_stop" ] && [ -e stop ]; then
+            leave stopped
             return 1
         fi
         [ "$name" != "$no_return" ] || may_stop=
         [ "$phase" = check ] || touched=yes
         begun="$begun$name "
-        run_step "$phase" "$position" "$name" "$limit" "$script" || return 1
+        if ! run_step "$phase" "$position" "$name" "$limit" "$script"; then
+            [ -z "$interrupted" ] || leave cancelled
+            return 1
+        fi
     done <plan
     phase=verify
     name=-
@@ -180,7 +231,42 @@ finish() { # a failure here is a warning
     done <plan
 }
 
+begin_again() { # in $incoming: which time it is
+    cd "$here" && . ./groups.sh && . ./compare.sh || exit 1
+    [ ! -e "back.$incoming" ] || refuse_again already-begun
+    exec 9>>"$work/lock"
+    flock -n 9 || refuse_again locked
+    exec 8>>running
+    flock -n 8 || refuse_again locked
+    mkdir "back.$incoming" || exit 1
+    [ ! -e result ] || mv -f result "back.$incoming/result"
+    echo "$$ $(started_at $$)" >runner
+    answer begun
+}
+
+refuse_again() {
+    answer "$1"
+    exit 0
+}
+
+recall() { # what the events say that began, and what ran before
+    VERSION_BEFORE=$(sed -n 's/^[0-9.]* version before //p' events | tail -n 1)
+    begun=" $(sed -n 's/^[0-9.]* start [a-z]* [0-9]* \([a-z0-9-]*\) .*/\1/p' events | tr '\n' ' ')"
+}
+
+back_again() {
+    begin_again
+    load_values
+    recall
+    lingers=
+    go_back
+    seal went-back
+}
+
 main() {
+    [ "$not_after" != back ] || back_again
+    cd "$incoming" || exit 1
+    . ./groups.sh
     begin
     load_values
     . ./compare.sh
@@ -191,13 +277,17 @@ main() {
     if is_new_version "$version"; then
         seal already-there
     fi
-    begun=' ' touched='' may_stop=yes outcome=failed
+    begun=' ' touched='' may_stop=yes outcome=failed lingers=
     IFS= read -r no_return <no-return
     if go_forward; then
         finish
         seal completed
     fi
     at="$phase $name"
+    if [ -n "$lingers" ]; then
+        keep_locks &
+        seal "lingers $at" # nobody goes back while what was to end still runs
+    fi
     [ -z "$touched" ] || go_back
     seal "$outcome $at"
 }
