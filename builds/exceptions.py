@@ -75,5 +75,9 @@ class ReplacementMissing(BuildError):
     """A stepping stone is withdrawn without saying what takes its place, or that nothing does (T8)."""
 
 
+class SmokeRefused(BuildError):
+    """The smoke tests of this build cannot be as was reported (R3)."""
+
+
 class ArchiveRefused(BuildError):
     """Something needs this build still (R9)."""

@@ -164,7 +164,7 @@ class ReplacementForm(forms.Form):
     replacement = BuildField(required=False)
 
 
-class SteppingStoneForm(forms.Form):
+class BuildActForm(forms.Form):
     reason = ReasonField()
     seen = SeenField()
 

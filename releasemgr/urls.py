@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from releasemgr import views
 from releasemgr.pages import (
     activity,
+    archive,
     build,
     builds,
     bulk,
@@ -100,6 +101,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("builds/<str:version>/", build.build_detail, name="build"),
     path("builds/<str:version>/promote/<str:channel>/", promotion.promote, name="promote"),
     path("builds/<str:version>/withdraw/", withdrawal.withdraw, name="withdraw"),
+    path("builds/<str:version>/archive/", archive.archive, name="archive"),
     path("builds/<str:version>/stepping-stone/", stepping_stone.stepping_stone, name="stepping-stone"),
     path("builds/<str:version>/release/<int:number>/", release.release, name="release-build"),
     path("problems/", problems.problems, name="problems"),

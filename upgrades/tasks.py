@@ -13,6 +13,7 @@ from upgrades.exceptions import ContactError
 from upgrades.models import Run
 from upgrades.remote import fabric_connect, offered_host_key
 from upgrades.services import runs, slots
+from upgrades.services.planning import due_night
 from upgrades.supervisor import Supervisor
 from upgrades.version_check import Answer
 from upgrades.version_check import ask_unknown as ask_unknown_versions
@@ -24,7 +25,7 @@ connect = fabric_connect(settings.SSH_KEY_FILE)
 
 def start_night() -> None:
     """Plans the night that is on, once, whatever woke it (P7). Sites without a version are asked first (P3)."""
-    if runs.due_night(clock.now()):
+    if due_night(clock.now()):
         ask_unknown_versions(connect)
     runs.open_due_night(clock.now())
 

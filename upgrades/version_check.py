@@ -130,4 +130,4 @@ def _keep_contact(host: Host, failure: ContactError | None) -> None:
 def _keep(site: Instance, told: str | ContactError) -> Answer:
     if isinstance(told, ContactError):
         return Answer(site, error=str(told))
-    return Answer(site, raw=told, drifted=note_version(site, told, now=clock.now()))
+    return Answer(site, raw=told, drifted=note_version(site, told, now=clock.now(), late=True))

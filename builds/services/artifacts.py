@@ -20,6 +20,7 @@ from builds.exceptions import (
     ArtifactRefused,
     ChangelogRefused,
     CommitRefused,
+    ReasonMissing,
     VersionRefused,
 )
 from builds.maturity import channel_heads
@@ -27,7 +28,7 @@ from builds.models import Build
 from builds.services.facts import gather_builds, one_decision_at_a_time
 from builds.versions import parse_version, version_key
 from releasemgr.lib.actors import AUTOMATIC, COMMAND, Actor
-from releasemgr.lib.history.services import record, values_of
+from releasemgr.lib.history.services import record, refuse_unless_seen, values_of
 
 PIECE = 1024 * 1024
 
@@ -138,17 +139,21 @@ def quarantine_build(build: Build, *, now: datetime, actor: Actor = AUTOMATIC) -
 
 
 def archive_build(
-    build: Build, *, keys_in_use: Collection[str], actor: Actor, now: datetime, reason: str = ""
+    build: Build, *, keys_in_use: Collection[str], actor: Actor, now: datetime, reason: str, seen: int | None = None
 ) -> tuple[Build, bool]:
     """Removes the artefact of a build that nothing needs any more and keeps its row, and whether this call did it.
 
     `keys_in_use` are the version keys that sites run, are pinned to, may roll back to or are on their way to: a build
-    knows no sites. Raises ArchiveRefused. Registering the same artefact again brings the build back.
+    knows no sites. Registering the same artefact again brings the build back. Raises ReasonMissing, ArchiveRefused,
+    ChangedMeanwhile.
     """
+    if not reason.strip():
+        raise ReasonMissing(f"Archiving {build} needs a reason.")
     with one_decision_at_a_time():
         build = Build.objects.select_for_update(no_key=True).get(pk=build.pk)
         if build.is_archived:
             return build, False
+        refuse_unless_seen(build, seen)
         _refuse_what_is_needed(build, keys_in_use)
         build.archived_at = now
         build.save(update_fields=["archived_at"])

@@ -11,14 +11,16 @@ from releasemgr.lib.actors import Actor
 from releasemgr.lib.history.services import record
 
 
-def note_version(instance: Instance, raw: str, *, now: datetime) -> bool:
+def note_version(instance: Instance, raw: str, *, now: datetime, late: bool = False) -> bool:
     """Keeps what a site reported (P10), and whether that is drift: another version than it reported before.
 
-    Looks the site up anew, so that nothing else of the row is written.
+    Looks the site up anew, so that nothing else of the row is written. A `late` answer is none where the site has
+    reported since the caller read it: it may have been given before that.
     """
     with transaction.atomic():
         locked = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
-        drifted = locked.report(raw, now=now)
+        overtaken = late and locked.reported_at != instance.reported_at
+        drifted = not overtaken and locked.report(raw, now=now)
     instance.refresh_from_db(fields=["reported_version", "reported_key", "reported_at"])
     return drifted
 

@@ -31,6 +31,7 @@ from upgrades.choices import Outcome
 from upgrades.halting import HaltCode
 from upgrades.models import RunHalt, Upgrade
 from upgrades.sentences import halt_sentence
+from upgrades.services.archiving import keys_in_use
 from upgrades.services.exposure import exposure_of
 
 PER_PAGE = 50
@@ -90,6 +91,11 @@ def _stop_ahead(title: str, channel: Maturity, judgement: Judgement | None) -> S
     return Stop(title, ngettext("%(n)d gate not met", "%(n)d gates not met", failing) % {"n": failing}, "stop")
 
 
+def _may_be_archived(build: Build) -> bool:
+    """As far as its page knows; the act itself asks whether it is the build of a channel, too (R9)."""
+    return not build.is_archived and not build.stepping_stone and build.version_key not in keys_in_use()
+
+
 @require_safe
 @needs("builds.view_build")
 def build_detail(request: HttpRequest, version: str) -> HttpResponse:
@@ -107,6 +113,7 @@ def build_detail(request: HttpRequest, version: str) -> HttpResponse:
         "judgement": judgement,
         "gates": gate_lines(judgement, now) if judgement else [],
         "facts": facts,
+        "may_be_archived": _may_be_archived(build),
         "sent_back": next((one for one in promotions if one.is_demotion), None) if facts.sent_back else None,
         "later": [channel.channel for channel in CHANNELS if judgement and channel > judgement.to],
         "earlier": Maturity(build.stage - 1).name.lower() if build.stage else "",

@@ -6,7 +6,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from builds.forms import SteppingStoneForm
+from builds.forms import BuildActForm
 from builds.models import Build
 from builds.services import mark_stepping_stone, unmark_stepping_stone
 from releasemgr.lib import clock
@@ -27,7 +27,7 @@ def stepping_stone(request: HttpRequest, version: str) -> HttpResponse:
     """What the form was about stands in it: a build that was marked meanwhile is not unmarked by the same click."""
     build, now = build_or_404(version), clock.now()
     mark = request.POST.get("mark", "no" if build.stepping_stone else "yes") == "yes"
-    form = SteppingStoneForm(request.POST if request.method == "POST" else None)
+    form = BuildActForm(request.POST if request.method == "POST" else None)
     status = 422 if form.is_bound else 200
     if form.is_valid():
         said, verb = form.cleaned_data, mark_stepping_stone if mark else unmark_stepping_stone

@@ -24,6 +24,7 @@ from builds.exceptions import (
     PromotionRefused,
     ReasonMissing,
     ReplacementMissing,
+    SmokeRefused,
     SteppingStoneRefused,
     UnknownBuild,
     VersionRefused,
@@ -352,6 +353,20 @@ def test_r11_a_judgement_costs_at_most_five_queries(django_assert_num_queries: D
         services.judge_promotion(build, Maturity.STABLE, now=NOW)
 
 
+@pytest.mark.parametrize("smoke", [Smoke.RUNNING, Smoke.FAILED, Smoke.VOID])
+def test_r3_a_build_in_a_channel_may_be_tested_again(smoke: Smoke) -> None:
+    build = report_smoke(make_build("4.2", maturity=Maturity.RELEASE), smoke, now=NOW)
+    assert (build.smoke, build.maturity) == (smoke, Maturity.RELEASE)
+
+
+def test_r3_a_build_in_a_channel_does_not_wait_for_its_first_test() -> None:
+    build = make_build("4.2", maturity=Maturity.RELEASE)
+    with pytest.raises(SmokeRefused, match="Say void instead"):
+        report_smoke(build, Smoke.PENDING, now=NOW)
+    build.refresh_from_db()
+    assert build.smoke == Smoke.PASSED
+
+
 def test_r4_every_channel_has_its_head() -> None:
     beta = make_build("4.3", maturity=Maturity.BETA)
     stable = make_build("4.2", maturity=Maturity.STABLE)
@@ -469,8 +484,8 @@ def test_r9_an_archived_build_keeps_its_row_loses_its_artefact_and_leaves_its_ch
     old = make_build("4.1", maturity=Maturity.RELEASE)
     make_build("4.2", maturity=Maturity.RELEASE)
 
-    assert archive_build(old, keys_in_use=set(), actor=COMMAND, now=NOW)[1]
-    assert not archive_build(old, keys_in_use=set(), actor=COMMAND, now=NOW + DAY)[1]
+    assert archive_build(old, keys_in_use=set(), actor=COMMAND, now=NOW, reason="Old.")[1]
+    assert not archive_build(old, keys_in_use=set(), actor=COMMAND, now=NOW + DAY, reason="Old.")[1]
 
     assert stored(old).archived_at == NOW
     assert not old.artifact_path.exists()
@@ -490,7 +505,7 @@ def test_r5_what_something_needs_is_not_archived() -> None:
 
     for build, why in ((used, "A site runs"), (stone, "pass through"), (head, r"is the build of alpha, beta\.")):
         with pytest.raises(ArchiveRefused, match=why):
-            archive_build(build, keys_in_use={used.version_key}, actor=COMMAND, now=NOW)
+            archive_build(build, keys_in_use={used.version_key}, actor=COMMAND, now=NOW, reason="Old.")
         assert build.artifact_path.exists()
 
     assert not Change.objects.exists()
@@ -499,15 +514,15 @@ def test_r5_what_something_needs_is_not_archived() -> None:
 def test_r5_an_artefact_that_another_build_has_too_stays() -> None:
     old, other = make_build("4.1", content=b"same"), make_build("4.2", content=b"same")
 
-    archive_build(old, keys_in_use=set(), actor=COMMAND, now=NOW)
+    archive_build(old, keys_in_use=set(), actor=COMMAND, now=NOW, reason="Old.")
     assert other.artifact_path.exists()
-    archive_build(other, keys_in_use=set(), actor=COMMAND, now=NOW)
+    archive_build(other, keys_in_use=set(), actor=COMMAND, now=NOW, reason="Old.")
     assert not other.artifact_path.exists()
 
 
 def test_r2_r6_registering_an_archived_build_again_brings_it_back_and_its_soak_starts_from_zero(artifact: Path) -> None:
     build, _created = register_build("4.1", artifact, now=NOW)
-    archive_build(build, keys_in_use=set(), actor=COMMAND, now=NOW)
+    archive_build(build, keys_in_use=set(), actor=COMMAND, now=NOW, reason="Old.")
 
     again, created = register_build("4.1", artifact, now=NOW + DAY)
 

@@ -16,11 +16,12 @@ READ = [
     "/builds/4.2/promote/stable/", "/builds/4.2/promote/beta/",
 ]  # fmt: skip
 FORMS = [
-    "/builds/4.2/withdraw/", "/builds/4.2/stepping-stone/", "/settings/gates/stable/", "/problems/new/",
-    "/problems/7/fix/", "/problems/7/acknowledge/4.2/",
+    "/builds/4.2/withdraw/", "/builds/4.2/archive/", "/builds/4.2/stepping-stone/", "/settings/gates/stable/",
+    "/problems/new/", "/problems/7/fix/", "/problems/7/acknowledge/4.2/",
 ]  # fmt: skip
 WRITE = [
     ("/builds/4.2/promote/stable/", {"seen": "x", "reason": "Slow.", "keys": "soak:stable", "version": "4.2"}),
+    ("/builds/4.2/archive/", {"reason": "Old.", "seen": "0"}),
     ("/builds/4.2/stepping-stone/", {"mark": "yes", "reason": "Slow.", "seen": "0"}),
     ("/settings/gates/stable/", {"amount": "0", "unit": "days", "reason": "", "seen": "0"}),
     ("/problems/7/acknowledge/4.2/", {"reason": "Rare.", "seen": "0"}),

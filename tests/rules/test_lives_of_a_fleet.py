@@ -80,6 +80,7 @@ from upgrades.services.halts import end_run, halt_run, release_builds, resume_ru
 from upgrades.services.planning import (
     decide_site,
     decisions_of,
+    due_night,
     next_night,
     preview_move,
     preview_target,
@@ -89,7 +90,6 @@ from upgrades.services.policy import change_policy, change_schedule, switch_nigh
 from upgrades.services.retries import let_retry, retry_failed
 from upgrades.services.runs import (
     close_overdue_runs,
-    due_night,
     open_due_night,
     open_night_by_hand,
     record_missed_nights,
@@ -222,7 +222,7 @@ class Life(RuleBasedStateMachine):
         verbs: list[Callable[[], object]] = [
             lambda: mark_stepping_stone(chosen, **self.who),
             lambda: unmark_stepping_stone(chosen, **self.who),
-            lambda: archive_build(chosen, keys_in_use=self._keys_in_use(), **self.who),
+            lambda: archive_build(chosen, keys_in_use=self._keys_in_use(), reason="Old", **self.who),
         ]
         if what % 12 == 0:
             verbs = [lambda: quarantine_build(chosen, **self.who)]

@@ -49,9 +49,9 @@ from upgrades.services import claims, waves
 from upgrades.services.ends import unlock_site
 from upgrades.services.facts import facts_of_night
 from upgrades.services.halts import end_run, release_builds, resume_run
-from upgrades.services.planning import decisions_of
+from upgrades.services.planning import decisions_of, due_night
 from upgrades.services.retries import let_retry
-from upgrades.services.runs import close_overdue_runs, due_night, open_due_night, record_missed_nights, settle
+from upgrades.services.runs import close_overdue_runs, open_due_night, record_missed_nights, settle
 
 SITES, HOSTS, CUSTOMERS = 300, 25, 40
 NEW_YEAR = datetime(2026, 1, 1, 9, tzinfo=UTC)

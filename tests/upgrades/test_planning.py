@@ -27,6 +27,7 @@ from upgrades.services.planning import (
     decide_site,
     decisions_of,
     next_night,
+    night_from,
     plan_night,
     preview_move,
     preview_target,
@@ -190,6 +191,27 @@ def test_p1_tonight_is_the_next_night_that_has_no_run_yet() -> None:
     make_run(date=expected.date)
 
     assert (next_night(NOW).date - expected.date).days == 1
+
+
+def test_p1_a_night_that_is_due_and_not_planned_yet_is_still_tonight() -> None:
+    """While its sites are asked for their versions, a preview speaks of that night, not of the one after."""
+    Schedule.objects.update(since=NOW)
+    due = Schedule.objects.get().timetable.next(NOW)
+    during = due.starts_at + timedelta(minutes=2)
+    assert next_night(during) == Night(due.date, during, due.ends_at)
+    assert night_from(during + timedelta(hours=9), during).ends_at - (during + timedelta(hours=9)) == (
+        due.ends_at - due.starts_at
+    )
+
+    make_run(date=due.date)
+    assert (next_night(during).date - due.date).days == 1
+
+
+def test_p1_a_night_before_the_installation_is_not_tonight() -> None:
+    due = Schedule.objects.get().timetable.next(NOW)
+    during = due.starts_at + timedelta(minutes=2)
+    Schedule.objects.update(since=during)
+    assert (next_night(during).date - due.date).days == 1
 
 
 def starting(version: str = "4.2") -> tuple[Upgrade, Instance]:

@@ -2,11 +2,14 @@
 
 import threading
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
 from django.conf import settings
 
+from instances.models import Instance
+from instances.services import note_version
 from releasemgr.lib import clock
 from tests.factories import NOW, make_host, make_instance
 from tests.fakes import FakeHost, FakeRemote
@@ -43,6 +46,29 @@ def test_a_host_that_never_answers_delays_the_others_only_so_long() -> None:
     mute.host.refresh_from_db()
     assert mute.host.contacted_at is None
     assert (mute.reported_version, well.reported_version) == ("", "1.0")
+
+
+def test_p10_an_answer_that_comes_late_does_not_replace_what_was_reported_since() -> None:
+    """An upgrade may end between the answer and its being kept."""
+    fake = FakeHost()
+    site = make_instance(runs="1.0")
+
+    class Overtaken(FakeRemote):
+        def read_version(self, values: Mapping[str, str], script: bytes, *, timeout: float) -> str:
+            told.set()
+            return "1.0"
+
+    told = threading.Event()
+
+    def connect(address: HostAddress) -> FakeRemote:
+        return Overtaken(fake)
+
+    loaded = Instance.objects.for_list().get()
+    note_version(site, "2.0", now=NOW + timedelta(minutes=1))
+    answers = ask_versions([loaded], connect)
+    site.refresh_from_db()
+    assert told.is_set()
+    assert (answers[0].raw, answers[0].drifted, site.reported_version) == ("1.0", False, "2.0")
 
 
 def test_the_round_before_a_night_ends_within_the_time_of_a_task_of_the_control_cluster() -> None:

@@ -21,12 +21,25 @@ from upgrades.turns import next_turn
 FORESEEN = timedelta(days=62)
 
 
-def next_night(now: datetime, timetable: Timetable | None = None) -> Night:
-    """The first night that has not started, and was not run by hand ahead of its time.
+def due_night(now: datetime, schedule: Schedule | None = None) -> Night | None:
+    """The night that is on and has no run yet; nights before the installation never were (P7)."""
+    schedule = schedule or Schedule.objects.get()
+    night = schedule.timetable.latest(now)
+    if not night.covers(now) or night.starts_at <= schedule.since:
+        return None
+    return None if Run.objects.filter(date=night.date).exists() else night
 
-    By the schedule, or by another `timetable`.
+
+def next_night(now: datetime, timetable: Timetable | None = None) -> Night:
+    """The night that is planned next: what is left of one that is due, else the first that has not started.
+
+    One that was run by hand ahead of its time is over. By the schedule, or what another `timetable` has first.
     """
-    timetable = timetable or Schedule.objects.get().timetable
+    if timetable is None:
+        schedule = Schedule.objects.get()
+        if due := due_night(now, schedule):
+            return Night(due.date, now, due.ends_at)
+        timetable = schedule.timetable
     night = timetable.next(now)
     while Run.objects.filter(date=night.date).exists():
         night = timetable.next(night.starts_at)
@@ -49,7 +62,7 @@ def plan_night(now: datetime, at: datetime | None = None) -> tuple[Night, list[D
 
 def night_from(at: datetime, now: datetime) -> Night:
     """A night of the usual length that starts then."""
-    usual = next_night(now)
+    usual = Schedule.objects.get().timetable.night(next_night(now).date)
     return Night(usual.date, at, at + (usual.ends_at - usual.starts_at))
 
 

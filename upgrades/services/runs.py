@@ -20,6 +20,7 @@ from upgrades.plan import Decision as Planned
 from upgrades.querysets import UpgradeQuerySet
 from upgrades.services import halts, slots
 from upgrades.services.facts import ALWAYS_WAIVED, facts_now, facts_of_night
+from upgrades.services.planning import due_night
 from upgrades.waves import Wave as PlannedWave
 
 DEFAULT_START, DEFAULT_END = time(1, 0), time(5, 0)
@@ -36,15 +37,6 @@ def ensure_schedule(now: datetime) -> None:
     )
     queue.ensure_schedule("night", NIGHT_TASK, schedule.cron)
     queue.ensure_schedule("reaper", REAPER_TASK, "* * * * * */15")
-
-
-def due_night(now: datetime) -> Night | None:
-    """The night that is on and has no run yet; nights before the installation never were (P7)."""
-    schedule = Schedule.objects.get()
-    night = schedule.timetable.latest(now)
-    if not night.covers(now) or night.starts_at <= schedule.since:
-        return None
-    return None if Run.objects.filter(date=night.date).exists() else night
 
 
 def open_due_night(now: datetime) -> Run | None:

@@ -15,7 +15,7 @@ class Command(VerbCommand):
 
     def arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("build", metavar="VERSION")
-        parser.add_argument("result", choices=[Smoke.PASSED, Smoke.FAILED])
+        parser.add_argument("result", choices=list(Smoke))
 
     def answer(self, **options: Any) -> Answer:
         build = report_smoke(build_named(options["build"]), Smoke(options["result"]), now=clock.now())
