@@ -1,5 +1,6 @@
 """What a person says when changing many sites at once (T9)."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
@@ -28,8 +29,25 @@ class MomentField(forms.DateTimeField):
         super().__init__(error_messages=MOMENT | options.pop("error_messages", {}), **options)
 
 
+class SeenOfAllField(forms.RegexField):
+    """The last change of each site, by the site's id, written “12:345,13:0” (T7)."""
+
+    widget = forms.HiddenInput
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(r"\A[0-9]{1,18}:[0-9]{1,18}(,[0-9]{1,18}:[0-9]{1,18})*\Z", max_length=200_000, **options)
+
+    def clean(self, value: Any) -> dict[int, int]:
+        pairs = (pair.split(":") for pair in super().clean(value).split(","))
+        return {int(site): int(change) for site, change in pairs}
+
+    @staticmethod
+    def text(seen: Mapping[int, int]) -> str:
+        return ",".join(f"{site}:{change}" for site, change in seen.items())
+
+
 class BulkForm(forms.Form):
-    """The sites by id, the last change of any of them that the page showed (T7), and the effect that it showed.
+    """The sites by id, the last change of each that the page showed (T7), and the effect that it showed.
 
     `shown` is the fingerprint of the effect and `rows` its rows, to mark what differs; `query` the list to go back to.
     """
@@ -39,7 +57,7 @@ class BulkForm(forms.Form):
     """The fields that decide on the effect."""
 
     sites = forms.RegexField(r"\A[0-9]{1,18}(,[0-9]{1,18})*\Z", max_length=100_000)
-    seen = forms.IntegerField(min_value=0, max_value=2**62)
+    seen = SeenOfAllField()
     shown = forms.CharField(required=False, max_length=64)
     rows = RowsField(required=False)
     query = forms.CharField(required=False, max_length=4000)

@@ -127,7 +127,7 @@ def set_tags(
 
 def change_tags(
     sites: Collection[Instance], *, actor: Actor, now: datetime, add: Iterable[str] = (),
-    remove: Iterable[str] = (), reason: str = "", seen: int | None = None,
+    remove: Iterable[str] = (), reason: str = "", seen: Mapping[int, int] | None = None,
 ) -> list[Instance]:  # fmt: skip
     """Adds and removes tags on many sites (T9). Those that it changed. The queries do not grow with the sites."""
     new, old = tags_named(add), set(remove)

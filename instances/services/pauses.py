@@ -40,14 +40,15 @@ def open_hold(
     `seen` is the site's last change that the person saw, as with a target.
     """
     [hold] = open_holds(
-        [instance], ends_at=ends_at, reason=reason, actor=actor, now=now, starts_at=starts_at, seen=seen
+        [instance], ends_at=ends_at, reason=reason, actor=actor, now=now, starts_at=starts_at,
+        seen=None if seen is None else {instance.pk: seen},
     )  # fmt: skip
     return hold
 
 
 def open_holds(
     instances: Collection[Instance], *, ends_at: datetime, reason: str, actor: Actor, now: datetime,
-    starts_at: datetime | None = None, seen: int | None = None,
+    starts_at: datetime | None = None, seen: Mapping[int, int] | None = None,
 ) -> list[Hold]:  # fmt: skip
     """The same for many, all of them or none (T9). One hold for each site."""
     begins = max(starts_at or now, now)
@@ -103,8 +104,9 @@ def end_hold(hold: Hold, *, actor: Actor, now: datetime, reason: str = "", seen:
 
 
 def end_holds(
-    instances: Collection[Instance], *, actor: Actor, now: datetime, reason: str = "", seen: int | None = None
-) -> list[Hold]:
+    instances: Collection[Instance], *, actor: Actor, now: datetime, reason: str = "",
+    seen: Mapping[int, int] | None = None,
+) -> list[Hold]:  # fmt: skip
     """Ends every hold of these sites that runs or is to come (T9). Those that it ended."""
     with transaction.atomic():
         rows = locked(instances)
@@ -114,7 +116,7 @@ def end_holds(
 
 
 def end_these_holds(
-    holds: Collection[Hold], *, actor: Actor, now: datetime, reason: str = "", seen: int | None = None
+    holds: Collection[Hold], *, actor: Actor, now: datetime, reason: str = "", seen: Mapping[int, int] | None = None
 ) -> list[Hold]:
     """Ends these holds and no other of their sites. Those that it ended."""
     with transaction.atomic():

@@ -1,26 +1,29 @@
 """What a person saw of several sites before changing them all (T7, T9)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from django.db.models import QuerySet
+from django.db.models import Max
 
 from instances.models import Instance
 from releasemgr.lib.history.models import Change
 from releasemgr.lib.history.services import ChangedMeanwhile, type_of
 
 
-def last_seen_of(instances: Iterable[Instance]) -> int:
-    """The number of the newest change of any of these sites, 0 for none. One query."""
-    return _changes_of(instances).values_list("pk", flat=True).first() or 0
+def last_seen_of(instances: Iterable[Instance]) -> dict[int, int]:
+    """The number of the last change of each of these sites by its id, 0 for none. One query.
+
+    Of each, since a change may be numbered before another and become visible after it.
+    """
+    numbers = [instance.pk for instance in instances]
+    changes = Change.objects.filter(subject_type=type_of(Instance()), subject_id__in=[str(pk) for pk in numbers])
+    last = dict(changes.order_by().values_list("subject_id").annotate(Max("pk")))
+    return {pk: last.get(str(pk), 0) for pk in numbers}
 
 
-def refuse_unless_all_seen(instances: Iterable[Instance], seen: int | None) -> None:
-    """For a caller that holds the rows. None does not compare. Raises ChangedMeanwhile."""
-    theirs = _changes_of(instances).filter(pk__gt=seen).select_related("by").first() if seen is not None else None
-    if theirs:
-        raise ChangedMeanwhile(theirs)
-
-
-def _changes_of(instances: Iterable[Instance]) -> QuerySet[Change]:
-    numbers = [str(instance.pk) for instance in instances]
-    return Change.objects.filter(subject_type=type_of(Instance()), subject_id__in=numbers)
+def refuse_unless_all_seen(instances: Iterable[Instance], seen: Mapping[int, int] | None) -> None:
+    """For a caller that holds the rows. None does not compare. Raises ChangedMeanwhile for one that was changed."""
+    if seen is None:
+        return
+    unseen = [last for pk, last in last_seen_of(instances).items() if last != seen.get(pk, 0)]
+    if unseen:
+        raise ChangedMeanwhile(Change.objects.select_related("by").get(pk=max(unseen)))

@@ -133,12 +133,12 @@ def set_targets(
     actor: Actor,
     now: datetime,
     reason: str = "",
-    seen: int | None = None,
+    seen: Mapping[int, int] | None = None,
     downgrade: bool = False,
 ) -> list[TargetChange]:
     """The same for many sites, all of them or none (T9). The changes, of those where it was not so already.
 
-    `seen` is the newest change of any of the sites that the person saw (last_seen_of). Raises TargetsRefused with
+    `seen` has the last change of each site that the person saw (last_seen_of). Raises TargetsRefused with
     the reason of every site that refuses, or ChangedMeanwhile. The number of queries does not grow with the sites.
     """
     aims = [Aim(instance, target, downgrade=downgrade) for instance in instances]
@@ -157,7 +157,7 @@ class Aim:
 
 
 def set_aims(
-    aims: Collection[Aim], *, actor: Actor, now: datetime, reason: str = "", seen: int | None = None
+    aims: Collection[Aim], *, actor: Actor, now: datetime, reason: str = "", seen: Mapping[int, int] | None = None
 ) -> list[TargetChange]:
     """As set_targets, with a target of its own for each site."""
     with transaction.atomic():

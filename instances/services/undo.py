@@ -148,7 +148,7 @@ def _over(changes: Mapping[int, Sequence[Change]], kind: str, now: datetime) -> 
 
 def take_back(
     undo: Undo, sites: Collection[Instance], *, actor: Actor, now: datetime, reason: str = "",
-    seen: int | None = None,
+    seen: Mapping[int, int] | None = None,
 ) -> None:  # fmt: skip
     """Takes the act back on these of its sites, on all of them or on none.
 

@@ -24,7 +24,7 @@ from instances.choices import PinEndChoice
 from instances.exceptions import InvalidInput, NothingToUndo, Overtaken, TargetsRefused, UnknownSite
 from instances.models import Instance, Tag
 from instances.services import last_seen_of, undo_between, undo_of
-from releasemgr.bulk_forms import BulkForm, UndoForm
+from releasemgr.bulk_forms import BulkForm, SeenOfAllField, UndoForm
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.history.models import Change
@@ -99,8 +99,9 @@ def bulk(request: HttpRequest, name: str) -> HttpResponse:
     return _answer(_page_of(request, kind, chosen.sites, form, now, night))
 
 
-def _first_values(sites: list[Instance], query: str) -> dict[str, Any]:
-    return {"sites": ",".join(str(site.pk) for site in sites), "seen": last_seen_of(sites), "query": query}
+def _first_values(sites: list[Instance], query: str) -> dict[str, str]:
+    seen = SeenOfAllField.text(last_seen_of(sites))
+    return {"sites": ",".join(str(site.pk) for site in sites), "seen": seen, "query": query}
 
 
 def _prefilled(name: str, night: Night) -> dict[str, str]:
@@ -164,7 +165,7 @@ def _left_out(page: Page) -> HttpResponse:
         return redirect(_list_of(page.form))
     data = page.request.POST.copy()
     for name, value in _first_values(kept, page.form.data.get("query", "")).items():
-        data[name] = str(value)
+        data[name] = value
     return _answer(_page_of(page.request, page.kind, kept, page.kind.form_class(data), page.now, page.night))
 
 
@@ -181,7 +182,7 @@ def _confirmed(page: Page) -> HttpResponse:
     if not form.is_valid():
         return _answer(page, 422)
     actor = Actor(Origin.PAGE, person(page.request))
-    before = last_seen_of(page.sites)
+    before = max(last_seen_of(page.sites).values(), default=0)
     said = form.cleaned_data
     try:
         as_shown(
@@ -297,7 +298,7 @@ def _context(page: Page) -> dict[str, Any]:
         "title": title,
         "verb": title,
         "fields": page.kind.template,
-        "seen": last_seen_of(page.sites) if page.changed or page.theirs else page.form["seen"].value(),
+        "seen": _seen(page),
         "ids": ",".join(str(site.pk) for site in page.sites),
         "back": _list_of(page.form),
         "sub": _sub(page),
@@ -307,6 +308,13 @@ def _context(page: Page) -> dict[str, Any]:
         "rows_json": json.dumps(preview.rows) if preview and page.act else "",
         **_choices(page),
     }
+
+
+def _seen(page: Page) -> str:
+    """What the next answer will have seen: what is there now, once a conflict has shown it (T7)."""
+    if page.changed or page.theirs:
+        return SeenOfAllField.text(last_seen_of(page.sites))
+    return str(page.form["seen"].value())
 
 
 def _title(page: Page, number: int) -> str:

@@ -75,7 +75,7 @@ class BulkAct(ABC, Generic[Form]):
     def change(self) -> Change: ...
 
     @abstractmethod
-    def carry_out(self, actor: Actor, reason: str, seen: int) -> None: ...
+    def carry_out(self, actor: Actor, reason: str, seen: Mapping[int, int]) -> None: ...
 
     @abstractmethod
     def receipt(self, number: int) -> str:
@@ -160,7 +160,7 @@ class TargetAct(BulkAct[BulkTargetForm]):
             return _("Each site follows its channel again as soon as that has caught up.")
         return _("They stay on that version until someone changes the target.")
 
-    def carry_out(self, actor: Actor, reason: str, seen: int) -> None:
+    def carry_out(self, actor: Actor, reason: str, seen: Mapping[int, int]) -> None:
         set_targets(
             self.sites, self.target, actor=actor, now=self.now, reason=reason, seen=seen, downgrade=self.consents
         )
@@ -206,7 +206,7 @@ class HoldAct(BulkAct[BulkHoldForm]):
         values = {"begins": moment_of(self.span.starts_at, self.now), "until": moment_of(self.span.ends_at, self.now)}
         return _("From %(begins)s until %(until)s UTC. What runs when it begins finishes.") % values
 
-    def carry_out(self, actor: Actor, reason: str, seen: int) -> None:
+    def carry_out(self, actor: Actor, reason: str, seen: Mapping[int, int]) -> None:
         said = self.form.cleaned_data
         open_holds(
             self.sites, ends_at=said["until"], starts_at=said["begins"], reason=reason, actor=actor, now=self.now,
@@ -245,7 +245,7 @@ class EndHoldsAct(BulkAct[BulkEndHoldsForm]):
         )
         return {site.pk: _("Is not on hold.") for site in self.sites if site.pk not in held}
 
-    def carry_out(self, actor: Actor, reason: str, seen: int) -> None:
+    def carry_out(self, actor: Actor, reason: str, seen: Mapping[int, int]) -> None:
         end_holds(self.sites, actor=actor, now=self.now, reason=reason, seen=seen)
 
     def receipt(self, number: int) -> str:
@@ -291,7 +291,7 @@ class TagsAct(BulkAct[BulkTagsForm]):
     def sentence(self) -> str:
         return _("Freezes of a tag, and canaries, follow it from now on.")
 
-    def carry_out(self, actor: Actor, reason: str, seen: int) -> None:
+    def carry_out(self, actor: Actor, reason: str, seen: Mapping[int, int]) -> None:
         said = self.form.cleaned_data
         change_tags(
             self.sites, add=said["add"], remove=said["remove"], actor=actor, now=self.now, reason=reason, seen=seen
@@ -371,7 +371,7 @@ class UndoAct(BulkAct[UndoForm]):
                 found[aim.site.pk] = str(refused)
         return found
 
-    def carry_out(self, actor: Actor, reason: str, seen: int) -> None:
+    def carry_out(self, actor: Actor, reason: str, seen: Mapping[int, int]) -> None:
         take_back(self.undo, self.sites, actor=actor, now=self.now, reason=reason or _("Taken back."), seen=seen)
 
     def receipt(self, number: int) -> str:

@@ -334,6 +334,19 @@ def test_t7_t9_one_change_that_was_not_seen_refuses_all() -> None:
     assert len(set_targets(sites, Target(channel="beta"), actor=COMMAND, now=NOW, seen=last_seen_of(sites))) == 3
 
 
+def test_t7_t9_a_change_that_became_visible_late_is_noticed_by_whose_it_is() -> None:
+    """It was numbered before the newest one that the person saw, and its transaction ended after."""
+    first, second = make_instance("first"), make_instance("second")
+    set_target(first, Target(channel="alpha"), actor=COMMAND, now=NOW)
+    set_target(second, Target(channel="alpha"), actor=COMMAND, now=NOW)
+    seen = last_seen_of([first, second])
+    assert seen[first.pk] < seen[second.pk]
+
+    with pytest.raises(ChangedMeanwhile) as refused:
+        set_targets([first, second], Target(channel="beta"), actor=COMMAND, now=NOW, seen=seen | {first.pk: 0})
+    assert refused.value.theirs.subject_name == "first"
+
+
 def test_a_site_that_was_deleted_meanwhile_is_named() -> None:
     site = make_instance("shop")
     Instance.objects.all().delete()
@@ -367,7 +380,7 @@ def test_t9_the_queries_do_not_grow_with_the_sites() -> None:
         sites = [make_instance(runs="4.2") for _each in range(number)]
         target = Target(build=build, ends=PinEnd.CAUGHT_UP)
         with CaptureQueriesContext(connection) as found:
-            assert len(set_targets(sites, target, actor=COMMAND, now=NOW, reason="A fix", seen=0)) == number
+            assert len(set_targets(sites, target, actor=COMMAND, now=NOW, reason="A fix", seen={})) == number
         return len(found)
 
     assert queries(2) == queries(12)
