@@ -18,8 +18,6 @@ from instances.pins import PinEnd
 
 PIN = "pin"
 LONGEST_REASON = 500
-PAGES = {"new", "pins", "bulk"}
-"""Names that are pages, so nothing can have them."""
 
 
 class DayInput(forms.DateInput):
@@ -164,22 +162,12 @@ class DeletionForm(forms.Form):
         return typed
 
 
-def no_page(name: str) -> str:
-    """Raises ValidationError for a name that is a page's."""
-    if name.lower() in PAGES:
-        raise ValidationError(_("“%(name)s” is the address of a page. Choose another name.") % {"name": name})
-    return name
-
-
 class CustomerForm(SeenForm):
     name = forms.CharField(max_length=120, label=gettext_lazy("Name"))
     slug = forms.SlugField(
         max_length=60, label=gettext_lazy("Short name"), help_text=gettext_lazy("Part of its page's address.")
     )  # fmt: skip
     field_order = ("name", "slug", "reason")
-
-    def clean_slug(self) -> str:
-        return no_page(self.cleaned_data["slug"])
 
 
 class HostForm(SeenForm):
@@ -196,9 +184,6 @@ class HostForm(SeenForm):
         help_text=gettext_lazy("Nothing runs on a host that is switched off."),
     )  # fmt: skip
     field_order = ("name", "address", "port", "user", "max_parallel", "enabled", "reason")
-
-    def clean_name(self) -> str:
-        return no_page(self.cleaned_data["name"])
 
 
 class SiteForm(forms.ModelForm, SeenForm):  # type: ignore[type-arg] # generic in the stubs alone
@@ -274,9 +259,6 @@ class SiteForm(forms.ModelForm, SeenForm):  # type: ignore[type-arg] # generic i
         if not self.instance.pk or now in dict(recipes):
             return []
         return [(now, _("%(recipe)s, which is not there") % {"recipe": now})]
-
-    def clean_slug(self) -> str:
-        return no_page(self.cleaned_data["slug"])
 
     def tag_names(self) -> list[str]:
         return [name for name in self.cleaned_data["tags"].split(",") if name.strip()]

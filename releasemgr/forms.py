@@ -1,15 +1,20 @@
 """What a person sets for themselves."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, UsernameField
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.utils.translation import gettext_lazy as _
 
+from builds.forms import SeenField
 from releasemgr.choices import Theme
+from releasemgr.lib.actors import Actor
+from releasemgr.lib.history.services import ChangedMeanwhile
 from releasemgr.models import Profile, SavedView
+from releasemgr.saved_views import save_view
 from upgrades.selection import FilterRefused, canonical, criteria_of, read_query
 
 LONGEST_NAME = 150  # as of every account; failed sign-ins store no longer one
@@ -48,6 +53,7 @@ class SavedViewForm(forms.ModelForm):  # type: ignore[type-arg] # generic in the
     """A view of the page Sites. `query` is given when it is saved first; it stays when it is renamed."""
 
     TAKEN = _("You have a view of this name already.")
+    seen = SeenField()
 
     class Meta:
         model = SavedView
@@ -56,6 +62,7 @@ class SavedViewForm(forms.ModelForm):  # type: ignore[type-arg] # generic in the
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["query"].required = False
+        self.fields["seen"].required = bool(self.instance.pk)
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
@@ -75,14 +82,16 @@ class SavedViewForm(forms.ModelForm):  # type: ignore[type-arg] # generic in the
             raise ValidationError(str(refused)) from refused
         return canonical(values)
 
-    def saved(self) -> bool:
+    def saved(self, *, actor: Actor, now: datetime) -> bool:
         """Whether it was; else the form has the reason. For a valid form, too: another tab may have been first."""
         if not self.is_valid():
             return False
         try:
-            with transaction.atomic():
-                self.save()
+            save_view(self.instance, actor=actor, now=now, seen=self.cleaned_data["seen"])
         except IntegrityError:
             self.add_error("name", ValidationError(self.TAKEN))
+            return False
+        except ChangedMeanwhile as refused:
+            self.add_error(None, str(refused))
             return False
         return True

@@ -61,9 +61,26 @@ def profile_of(user: User) -> Profile:
     return Profile.objects.filter(user_id=user.pk).first() or Profile(user_id=user.pk)
 
 
+class Sent(models.Model):
+    """A form that makes something, sent once: whoever sends it again is led to what it made."""
+
+    token = models.UUIDField()
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    at = models.DateTimeField(db_index=True)
+    location = models.CharField(max_length=2000, blank=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["token", "user"], name="sent_once")]
+
+    def __str__(self) -> str:
+        return self.location
+
+
 class Snooze(models.Model):
     """An entry of “Needs a decision” that a person put off for all, until then. `key` names its cause."""
 
+    title = models.CharField(max_length=200)
     key = models.CharField(max_length=200, unique=True)
     until = models.DateTimeField()
     at = models.DateTimeField()
@@ -76,4 +93,4 @@ class Snooze(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.key
+        return self.title

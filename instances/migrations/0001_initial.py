@@ -2,6 +2,7 @@
 
 import datetime
 import django.core.validators
+import instances.models.fleet
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.lookups
@@ -23,7 +24,7 @@ class Migration(migrations.Migration):
             name='Customer',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(max_length=60, unique=True)),
+                ('slug', models.SlugField(max_length=60, unique=True, validators=[instances.models.fleet.no_page])),
                 ('name', models.CharField(max_length=120, validators=[django.core.validators.RegexValidator('\\A[^\\x00-\\x1f\\x7f]*\\Z', 'One line, without control characters.')])),
             ],
             options={
@@ -44,7 +45,7 @@ class Migration(migrations.Migration):
             name='Host',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.SlugField(max_length=120, unique=True)),
+                ('name', models.SlugField(max_length=120, unique=True, validators=[instances.models.fleet.no_page])),
                 ('address', models.CharField(max_length=255, validators=[django.core.validators.RegexValidator('\\A[^\\x00-\\x1f\\x7f]*\\Z', 'One line, without control characters.')])),
                 ('port', models.PositiveIntegerField(default=22, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(65535)])),
                 ('user', models.CharField(default='releasemgr', max_length=64, validators=[django.core.validators.RegexValidator('\\A[^\\x00-\\x1f\\x7f]*\\Z', 'One line, without control characters.')])),
@@ -68,7 +69,7 @@ class Migration(migrations.Migration):
             name='Instance',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(max_length=120, unique=True)),
+                ('slug', models.SlugField(max_length=120, unique=True, validators=[instances.models.fleet.no_page])),
                 ('kind', models.CharField(choices=[('live', 'LIVE'), ('test', 'TEST')], max_length=4)),
                 ('path', models.CharField(max_length=500, validators=[django.core.validators.RegexValidator('\\A/[^\\x00-\\x1f\\x7f]*[^/\\x00-\\x1f\\x7f]\\Z', 'An absolute path, without a slash at its end.')])),
                 ('url', models.URLField(blank=True, max_length=500)),

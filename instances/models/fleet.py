@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -27,8 +28,18 @@ absolute_path = RegexValidator(
 )
 
 
+PAGES = ("new", "pins", "bulk")
+"""Names of pages beside those of customers, hosts and sites: nothing can have them."""
+
+
+def no_page(name: str) -> None:
+    """Raises ValidationError for a name that is a page's."""
+    if name.lower() in PAGES:
+        raise ValidationError(_("“%(name)s” is the address of a page. Choose another name.") % {"name": name})
+
+
 class Customer(models.Model):
-    slug = models.SlugField(max_length=60, unique=True)
+    slug = models.SlugField(max_length=60, unique=True, validators=[no_page])
     name = models.CharField(max_length=120, validators=[one_line])
 
     class Meta:
@@ -41,7 +52,7 @@ class Customer(models.Model):
 class Host(models.Model):
     """A machine with sites on it. Its key is pinned: nothing runs there before a person approved it (U6)."""
 
-    name = models.SlugField(max_length=120, unique=True)
+    name = models.SlugField(max_length=120, unique=True, validators=[no_page])
     address = models.CharField(max_length=255, validators=[one_line])
     port = models.PositiveIntegerField(default=22, validators=[MinValueValidator(1), MaxValueValidator(65535)])
     user = models.CharField(max_length=64, default="releasemgr", validators=[one_line])
@@ -161,7 +172,7 @@ TARGET_FIELDS = (
 class Instance(models.Model):
     """One customer's LIVE or TEST installation: a site, on screen."""
 
-    slug = models.SlugField(max_length=120, unique=True)
+    slug = models.SlugField(max_length=120, unique=True, validators=[no_page])
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="instances")
     host = models.ForeignKey(Host, models.PROTECT, related_name="instances")
     kind = models.CharField(max_length=4, choices=Kind.choices)

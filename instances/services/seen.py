@@ -2,22 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 
-from django.db.models import Max
-
 from instances.models import Instance
 from releasemgr.lib.history.models import Change
-from releasemgr.lib.history.services import ChangedMeanwhile, type_of
+from releasemgr.lib.history.services import ChangedMeanwhile, last_seen_of_each
 
 
 def last_seen_of(instances: Iterable[Instance]) -> dict[int, int]:
-    """The number of the last change of each of these sites by its id, 0 for none. One query.
-
-    Of each, since a change may be numbered before another and become visible after it.
-    """
-    numbers = [instance.pk for instance in instances]
-    changes = Change.objects.filter(subject_type=type_of(Instance()), subject_id__in=[str(pk) for pk in numbers])
-    last = dict(changes.order_by().values_list("subject_id").annotate(Max("pk")))
-    return {pk: last.get(str(pk), 0) for pk in numbers}
+    """The number of the last change of each of these sites by its id, 0 for none. One query."""
+    return last_seen_of_each(instances)
 
 
 def refuse_unless_all_seen(instances: Iterable[Instance], seen: Mapping[int, int] | None) -> None:

@@ -38,9 +38,27 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name='Sent',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('token', models.UUIDField()),
+                ('at', models.DateTimeField(db_index=True)),
+                ('location', models.CharField(blank=True, max_length=2000)),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'default_permissions': (),
+            },
+        ),
+        migrations.AddConstraint(
+            model_name='sent',
+            constraint=models.UniqueConstraint(fields=('token', 'user'), name='sent_once'),
+        ),
+        migrations.CreateModel(
             name='Snooze',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('title', models.CharField(max_length=200)),
                 ('key', models.CharField(max_length=200, unique=True)),
                 ('until', models.DateTimeField()),
                 ('at', models.DateTimeField()),

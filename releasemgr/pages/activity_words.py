@@ -49,9 +49,9 @@ GROUPS = (
     Group("windows", gettext_lazy("Windows"), ("window",)),
     Group("builds", gettext_lazy("Builds"), ("build", "stepping_stone")),
     Group("problems", gettext_lazy("Problems"), ("problem",)),
-    Group("nights", gettext_lazy("Nights and upgrades"), ("run", "night", "nights", "wave", "upgrade")),
+    Group("nights", gettext_lazy("Nights and upgrades"), ("run", "night", "nights", "wave", "upgrade", "decision")),
     Group("policy", gettext_lazy("Policy"), ("channel", "policy", "schedule")),
-    Group("fleet", gettext_lazy("Sites, customers and hosts"), ("site", "customer", "host", "tags")),
+    Group("fleet", gettext_lazy("Sites, customers and hosts"), ("site", "customer", "host", "tags", "view")),
 )
 
 LOOKS: dict[str, Look] = {
@@ -92,6 +92,11 @@ LOOKS: dict[str, Look] = {
     "run.builds_released": Look("circle-play", Colour.RUN, gettext_lazy("Builds offered again")),
     "nights.switched_off": Look("circle-pause", Colour.HOLD, gettext_lazy("Nights switched off")),
     "nights.switched_on": Look("circle-play", Colour.OK, gettext_lazy("Nights switched on")),
+    "view.saved": Look("bookmark", Colour.RUN, gettext_lazy("View shared")),
+    "view.changed": Look("bookmark", Colour.HOLD, gettext_lazy("Shared view changed")),
+    "view.deleted": Look("bookmark-x", Colour.BAD, gettext_lazy("Shared view deleted")),
+    "decision.put_off": Look("alarm-clock", Colour.HOLD, gettext_lazy("Decision put off")),
+    "decision.shown_again": Look("alarm-clock-off", Colour.RUN, gettext_lazy("Decision shown again")),
     "upgrade.cancelled": Look("circle-slash", Colour.IDLE, gettext_lazy("Upgrade cancelled")),
     "upgrade.given_up": Look("unplug", Colour.BAD, gettext_lazy("Upgrade given up")),
     "upgrade.sent_back": Look("undo-2", Colour.WARN, gettext_lazy("Way back run again")),

@@ -21,6 +21,8 @@ from releasemgr.lib.history.services import last_seen
 from releasemgr.lib.permission import needs
 from releasemgr.pages.acting import SAVED, Given, actor_of, carried_out
 from releasemgr.pages.activity import activity_of
+from releasemgr.pages.once import once
+from releasemgr.pages.renamed import renamed_or_404
 from releasemgr.pages.saving import seen_of
 from releasemgr.pages.site import AHEAD
 from releasemgr.pages.site_table import SiteTable
@@ -35,7 +37,9 @@ FREEZE, START, NEW_SITE = "instances.add_freeze", "upgrades.start_upgrade", "ins
 @needs("instances.view_customer")
 @require_safe
 def customer(request: HttpRequest, slug: str) -> HttpResponse:
-    who, now = get_object_or_404(Customer, slug=slug), clock.now()
+    who, now = Customer.objects.filter(slug=slug).first(), clock.now()
+    if who is None:
+        return redirect("customer", renamed_or_404(Customer, slug).slug, permanent=True)
     rows = Instance.objects.for_list().with_current_build().filter(customer=who)
     table = SiteTable(rows, plan_of_tonight(now, request).decisions, exclude=("site", "customer", "window"))
     table.region = ""
@@ -68,6 +72,7 @@ def _freezes(who: Customer, now: datetime) -> list[tuple[Freeze, Pause | None, s
 
 @needs(ADD)
 @require_http_methods(["GET", "HEAD", "POST"])
+@once
 def new(request: HttpRequest) -> HttpResponse:
     form = CustomerForm(request.POST or None, initial={"seen": 0})
     added: list[Customer] = []

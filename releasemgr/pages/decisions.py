@@ -24,6 +24,7 @@ from instances.services import left_alone
 from releasemgr.lib import words
 from releasemgr.lib.choices import Colour
 from releasemgr.pages.fleet import Fleet
+from releasemgr.pages.nights_off import nights_off_words
 from releasemgr.pages.tonight_plan import TonightPlan
 from upgrades import run_words
 from upgrades.choices import ACTIVE, CONNECTION_TROUBLE, GOOD, EndCode, Outcome
@@ -82,18 +83,12 @@ def _nights_off(now: datetime) -> Iterator[Entry]:
     policy = Policy.objects.select_related("nights_off_by").get()
     if policy.nights_off_since is None:
         return
-    by = policy.nights_off_by
-    said = {
-        "since": words.moment_of(policy.nights_off_since, now),
-        "who": (by.get_full_name() or by.get_username()) if by else _("the command line"),
-        "reason": policy.nights_off_reason,
-    }
     yield Entry(
         key=f"nights-off:{policy.nights_off_since:%Y%m%dT%H%M%S}",
         icon="circle-pause",
         colour=Colour.HOLD,
         title=_("Nights are switched off"),
-        text=_("Since %(since)s, by %(who)s: “%(reason)s”.") % said,
+        text=nights_off_words(policy, now),
         url=reverse("tonight"),
         button=_("Open the plan"),
     )

@@ -29,6 +29,7 @@ from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import check, needs, person
 from releasemgr.pages.activity import Line, activity_of, lines_of
 from releasemgr.pages.freeze_form import EndForm, FreezeForm, initial_of, zones_in_use
+from releasemgr.pages.once import once
 from releasemgr.roles import roles_with
 from upgrades.models import Schedule
 from upgrades.night import Night
@@ -106,6 +107,7 @@ def _who(request: HttpRequest) -> dict[str, Any]:
 
 @needs(VIEW)
 @require_http_methods(["GET", "HEAD", "POST"])
+@once
 def freeze_new(request: HttpRequest) -> HttpResponse:
     """The form; with values in the address also what they would do. POST saves, unless Preview was pressed."""
     now = clock.now()

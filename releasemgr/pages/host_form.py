@@ -20,6 +20,7 @@ from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
 from releasemgr.pages.acting import SAVED, Given, actor_of, carried_out, foreseen, wants_preview
 from releasemgr.pages.foreseen import Said, foresee
+from releasemgr.pages.once import once
 from releasemgr.pages.saving import seen_of
 from upgrades.services.planning import Effect, next_night
 
@@ -28,6 +29,7 @@ ADD, EDIT, DELETE = "instances.add_host", "instances.change_host", "instances.de
 
 @needs(ADD)
 @require_http_methods(["GET", "HEAD", "POST"])
+@once
 def new(request: HttpRequest) -> HttpResponse:
     form = HostForm(request.POST or None, initial={"seen": 0})
     added: list[Host] = []

@@ -5,7 +5,7 @@ from typing import Any
 
 import django_tables2
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.html import format_html
@@ -27,6 +27,7 @@ from releasemgr.lib.permission import needs, person
 from releasemgr.lib.tables import Table
 from releasemgr.pages.activity import activity_of
 from releasemgr.pages.host_form import ADD, EDIT
+from releasemgr.pages.renamed import renamed_or_404
 from releasemgr.pages.site_table import SiteTable
 from releasemgr.pages.tonight_plan import plan_of_tonight
 from releasemgr.roles import roles_with
@@ -137,7 +138,11 @@ def hosts(request: HttpRequest) -> HttpResponse:
 @needs("instances.view_host")
 @require_safe
 def host(request: HttpRequest, name: str) -> HttpResponse:
-    return _page(request, _load(name))
+    """Also by a name that it had before."""
+    try:
+        return _page(request, _load(name))
+    except Http404:
+        return redirect(renamed_or_404(Host, name), permanent=True)
 
 
 def _load(name: str) -> Host:

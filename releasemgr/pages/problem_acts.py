@@ -33,6 +33,7 @@ from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs, person
 from releasemgr.pages.found import build_or_404
+from releasemgr.pages.once import once
 from releasemgr.pages.outlook import Tonight, tonight_of
 from releasemgr.pages.problems import ACKNOWLEDGE, CHANGE, REPORT, problem_or_404
 from releasemgr.pages.saving import tried, with_seen
@@ -207,6 +208,7 @@ def _act_page(
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(REPORT)
+@once
 def problem_new(request: HttpRequest) -> HttpResponse:
     now = clock.now()
     if wants_fragment(request) and request.method != "POST":

@@ -21,13 +21,13 @@ from builds.services import judge_promotion
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
-from releasemgr.lib.markdown import rendered
 from releasemgr.lib.permission import check, needs, person
 from releasemgr.pages.effects import gone_from, rows_of, shown_rows
 from releasemgr.pages.found import build_or_404, maturity_or_404
 from releasemgr.pages.gate_lines import gate_lines
 from releasemgr.pages.meanwhile import meanwhile_words
 from releasemgr.pages.problems import ACKNOWLEDGE
+from releasemgr.pages.release_notes import Note, ReleaseNotes, release_notes
 from releasemgr.roles import roles_with
 from upgrades.exceptions import PlanChanged
 from upgrades.night import Night
@@ -37,6 +37,7 @@ from upgrades.services.promotions import promote_as_shown
 
 PERMISSION, OVERRIDE = "builds.promote_build", "builds.override_gate"
 REFUSED, INVALID = 409, 422
+NOTES, OPEN_NOTES = 20, 3
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def promote(request: HttpRequest, version: str, channel: str) -> HttpResponse:
 def _promote(request: HttpRequest, move: Move, form: MoveForm | OverrideForm) -> HttpResponse:
     """Does what the page showed or nothing; then the page comes again, with what differs marked."""
     if not form.is_valid():
-        return _page(request, move, form=form, status=INVALID)
+        return _page(request, move, form=form, shown=form.cleaned_data.get("shown"), status=INVALID)
     said = form.cleaned_data
     override = Override(form.gates(), said["reason"]) if isinstance(form, OverrideForm) else None
     try:
@@ -94,7 +95,7 @@ def _promote(request: HttpRequest, move: Move, form: MoveForm | OverrideForm) ->
         words = meanwhile_words(refused, move.now)
         return _page(request, move, form=form, shown=said["shown"], refusal=words, status=REFUSED)
     except BuildError as error:
-        return _page(request, move, form=form, refusal=str(error), status=REFUSED)
+        return _page(request, move, form=form, shown=said["shown"], refusal=str(error), status=REFUSED)
     messages.success(request, _done(move, preview) if promotion else _is_there_already(move))
     return redirect(move.build)
 
@@ -141,7 +142,8 @@ def _page(
         "who_may": roles_with(PERMISSION)[0],
         "may": request.user.has_perm(PERMISSION),
         "exposure": exposure_of(move.build, move.now),
-        "changelog": rendered(move.build.changelog),
+        "changes": _changes(move, preview),
+        "open_notes": OPEN_NOTES,
         "other_channels": [stage.name.lower() for stage in Maturity if move.demotes and stage < move.build.stage],
     }
     if judgement:
@@ -151,6 +153,13 @@ def _page(
         return render(request, "builds/promotion_blocked.html", context, status=status)
     context["form"] = _form_for(preview, move, form)
     return render(request, "builds/promotion.html", context, status=status)
+
+
+def _changes(move: Move, preview: MovePreview) -> ReleaseNotes:
+    """What sites get that follow the channel: every build after the one that it replaces, else this one's alone."""
+    if preview.replaces is None or preview.replaces.key >= move.build.version_key:
+        return ReleaseNotes([Note(move.build)], total=1, going_back=False)
+    return release_notes(preview.replaces.key, move.build.version_key, limit=NOTES)
 
 
 def _gates(

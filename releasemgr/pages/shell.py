@@ -14,6 +14,7 @@ from instances.choices import FreezeScope
 from instances.models import Freeze, Host
 from releasemgr.lib import words
 from releasemgr.lib.history.models import Change
+from releasemgr.pages.nights_off import nights_off_words
 from releasemgr.pages.tonight_plan import plan_of_tonight
 from upgrades.models import Policy, Run, Upgrade
 from upgrades.plan import Decision
@@ -109,16 +110,9 @@ def _path_of(begun: list[tuple[int, int]], runs: set[int]) -> str:
 
 
 def _nights_bars(policy: Policy, now: datetime) -> Iterable[Bar]:
-    if policy.nights_off_since is None:
-        return
-    by = policy.nights_off_by
-    said = {
-        "since": words.moment_of(policy.nights_off_since, now),
-        "who": (by.get_full_name() or by.get_username()) if by else _("the command line"),
-        "reason": policy.nights_off_reason,
-    }
-    more = _("Since %(since)s, by %(who)s: “%(reason)s”. Upgrades by hand still run.") % said
-    yield Bar("circle-pause", _("Nights are switched off."), more, "runs/nights/", _("Switch them on…"))
+    if said := nights_off_words(policy, now):
+        more = f"{said} {_('Upgrades by hand still run.')}"
+        yield Bar("circle-pause", _("Nights are switched off."), more, "runs/nights/", _("Switch them on…"))
 
 
 def _freeze_bars(now: datetime) -> Iterable[Bar]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -29,8 +29,10 @@ from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
 from releasemgr.pages.foreseen import chance_words, zone_of
 from releasemgr.pages.history import entries, history_rows
+from releasemgr.pages.nights_off import nights_off_words
 from releasemgr.pages.paths import path_of
 from releasemgr.pages.release_notes import ReleaseNotes, release_notes
+from releasemgr.pages.renamed import renamed_or_404
 from releasemgr.pages.target_choice import (
     DOWNGRADE,
     channel_options,
@@ -41,7 +43,7 @@ from releasemgr.pages.target_choice import (
 )
 from releasemgr.roles import roles_with
 from upgrades.choices import EndCode, Outcome
-from upgrades.models import Upgrade
+from upgrades.models import Policy, Upgrade
 from upgrades.night import Night
 from upgrades.plan import Check, Code, Decision, Facts, Rule, plan_with_waves
 from upgrades.sentences import (
@@ -59,14 +61,18 @@ from upgrades.waves import Wave, WaveKind
 TARGET, HOLD, EDIT = "instances.change_target", "instances.hold_site", "instances.change_instance"
 START, DECIDE = "upgrades.start_upgrade", "upgrades.decide_upgrade"
 LAST_FEW, PER_PAGE, NEIGHBOURS, NOTES = 8, 50, 8, 5
-AHEAD = timedelta(days=92)
+AHEAD = timedelta(days=366)
 """How far ahead holds and freezes are listed."""
 
 
 @needs("instances.view_instance")
 @require_safe
 def site(request: HttpRequest, slug: str) -> HttpResponse:
-    return site_page(request, load_site(slug), clock.now())
+    """Also by a name that it had before."""
+    try:
+        return site_page(request, load_site(slug), clock.now())
+    except Http404:
+        return redirect(renamed_or_404(Instance, slug), permanent=True)
 
 
 def load_site(slug: str) -> Instance:
@@ -140,7 +146,10 @@ class PauseLine:
 
 
 def pause_lines(shown: Instance, now: datetime) -> list[PauseLine]:
-    """Those of the next three months, and of each recurring freeze the next time. At most six queries."""
+    """All there are, and of each recurring freeze the next time. At most six queries.
+
+    None begins later: holds and freezes end within a year of their last renewal.
+    """
     found = pauses_for([shown], now, now + AHEAD)[shown.pk]
     holds = Hold.objects.select_related("by").in_bulk([one.number for one in found if one.kind is PauseKind.HOLD])
     numbers = {one.number for one in found if one.kind is PauseKind.FREEZE}
@@ -248,6 +257,7 @@ def _plan_context(shown: Instance, decision: Decision, waves: list[Wave], now: d
         "why": lines,
         "stuck": next((line for line in lines if line.look is STUCK), None),
         "parked": _parked(decision),
+        "nights_off": nights_off_words(Policy.objects.select_related("nights_off_by").get(), now),
         "turn": _turn(decision, waves, now) if decision.upgrades else "",
         "chance": "" if decision.upgrades else chance_words(decision, shown, now),
         "path": path_of(decision),

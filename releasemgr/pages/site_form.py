@@ -23,6 +23,7 @@ from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
 from releasemgr.pages.acting import SAVED, Given, actor_of, carried_out, foreseen, wants_preview
 from releasemgr.pages.foreseen import Said, chance_of, effect_said, foresee, foresee_site
+from releasemgr.pages.once import once
 from releasemgr.pages.saving import seen_of
 from releasemgr.pages.site import EDIT, load_site
 from upgrades.night import DAY
@@ -67,6 +68,7 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
 
 @needs(ADD)
 @require_http_methods(["GET", "HEAD", "POST"])
+@once
 def new(request: HttpRequest) -> HttpResponse:
     now = clock.now()
     form = SiteForm(request.POST or None, initial=_given_in(request), recipes=_recipes())

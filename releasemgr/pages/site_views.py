@@ -18,9 +18,13 @@ from django.views.decorators.http import require_http_methods, require_POST
 from releasemgr.forms import SavedViewForm
 from releasemgr.lib import clock
 from releasemgr.lib.components import ViewLink
+from releasemgr.lib.history.services import ChangedMeanwhile, last_seen_of_each
 from releasemgr.lib.permission import check, needs, person
 from releasemgr.models import Profile, SavedView, profile_of
+from releasemgr.pages.acting import actor_of
+from releasemgr.pages.once import once
 from releasemgr.pages.tonight_plan import plan_of_tonight
+from releasemgr.saved_views import delete_view
 from upgrades.selection import Candidate, FilterRefused, criteria_of, read_query
 
 ALL = "all=1"
@@ -77,12 +81,13 @@ def first_address(user: User) -> str:
 
 @needs("instances.view_instance")
 @require_http_methods(["GET", "HEAD", "POST"])
+@once
 def saved_views(request: HttpRequest) -> HttpResponse:
     """GET lists them; POST saves the filter `query` under a name."""
     if request.method != "POST":
         return _page(request)
     form = SavedViewForm(request.POST, instance=SavedView(owner=person(request)))
-    if not form.saved():
+    if not form.saved(actor=actor_of(request), now=clock.now()):
         return _page(request, form=form)
     messages.success(request, _("The view “%(name)s” is saved.") % {"name": form.instance.name})
     return redirect(form.instance)
@@ -93,15 +98,17 @@ def _page(
 ) -> HttpResponse:
     user, now = person(request), clock.now()
     fleet = plan_of_tonight(now, request).candidates(now)
-    first = profile_of(user).first_view_id
+    first, views = profile_of(user).first_view_id, _visible(user)
+    seen = last_seen_of_each(views)
     context: dict[str, Any] = {
         "views": [
             {
                 "view": view, "count": count_of(view.query, fleet), "first": view.pk == first,
                 "mine": view.owner_id == user.pk, "may": view.may_be_changed_by(user),
                 "form": changed[1] if changed and changed[0].pk == view.pk else None,
+                "seen": seen.get(view.pk, 0),
             }
-            for view in _visible(user)
+            for view in views
         ],
         "form": form,
         "first": first,
@@ -126,20 +133,26 @@ def saved_view(request: HttpRequest, number: int) -> HttpResponse:
         raise Http404("no such view")
     if not view.may_be_changed_by(user):
         check(request, "releasemgr.change_savedview")
-    if "delete" in request.POST:
-        return _deleted(request, view)
     form = SavedViewForm(request.POST, instance=view)
-    if not form.saved():
+    if "delete" in request.POST:
+        return _deleted(request, view, form)
+    if not form.saved(actor=actor_of(request), now=clock.now()):
         return _page(request, changed=(view, form))
     messages.success(request, _("The view “%(name)s” is saved.") % {"name": view.name})
     return redirect("saved-views")
 
 
-def _deleted(request: HttpRequest, view: SavedView) -> HttpResponse:
+def _deleted(request: HttpRequest, view: SavedView, form: SavedViewForm) -> HttpResponse:
     """It can be undone at once: the message has the filter, to save it again."""
+    view.refresh_from_db()
     words = _("The view “%(name)s” is deleted.") % {"name": view.name}
     back = view.get_absolute_url()
-    view.delete()
+    try:
+        form.is_valid()
+        delete_view(view, actor=actor_of(request), now=clock.now(), seen=form.cleaned_data.get("seen"))
+    except ChangedMeanwhile as refused:
+        form.add_error(None, str(refused))
+        return _page(request, changed=(view, form))
     messages.success(request, format_html('{} <a href="{}">{}</a>', words, back, _("Show its filter")))
     return redirect("saved-views")
 

@@ -17,6 +17,7 @@ from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.components import Confirm
 from releasemgr.lib.permission import check, needs, person
+from releasemgr.pages.once import once
 from releasemgr.pages.selection import SelectionRefused, filter_refused, selected
 from releasemgr.roles import roles_with
 from upgrades.choices import WaveChoice
@@ -33,6 +34,7 @@ SET_ASIDE = "upgrades.set_aside"
 
 @needs("upgrades.start_upgrade")
 @require_http_methods(["GET", "HEAD", "POST"])
+@once
 def upgrade_now(request: HttpRequest) -> HttpResponse:
     """GET names the sites, with what the address sets aside; POST starts what was shown, or shows it anew."""
     now = clock.now()

@@ -44,7 +44,9 @@ def withdraw(request: HttpRequest, version: str) -> HttpResponse:
     form = WithdrawalForm(request.POST, build=build)
     if "preview" in request.POST:
         return _page(request, build, form)
-    return _withdraw(request, build, form) if form.is_valid() else _page(request, build, form, status=INVALID)
+    if form.is_valid():
+        return _withdraw(request, build, form)
+    return _page(request, build, form, shown=form.cleaned_data.get("shown"), status=INVALID)
 
 
 def _withdraw(request: HttpRequest, build: Build, form: WithdrawalForm) -> HttpResponse:

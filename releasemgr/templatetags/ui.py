@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from django import template
@@ -42,6 +43,12 @@ class Look(Protocol):
 
     @property
     def icon(self) -> str: ...
+
+
+@register.simple_tag
+def once() -> SafeString:
+    """In a form that makes something: sent twice, it does so once (releasemgr.pages.once)."""
+    return format_html('<input type="hidden" name="once" value="{}">', uuid4())
 
 
 @register.simple_tag

@@ -214,3 +214,39 @@ def test_going_back_needs_a_reason_and_moves_no_site(manager: Client) -> None:
     assert Promotion.objects.get().reason == "Loses dates."
     assert Instance.objects.get().reported_version == "4.2"
     assert not Upgrade.objects.exists()
+
+
+@pytest.mark.usefixtures("fleet")
+def test_it_shows_what_all_builds_bring_since_the_one_that_it_replaces(manager: Client) -> None:
+    make_build("4.1.5", changelog="- Faster search.")
+    make_build("4.0", changelog="- Ancient.")
+    Build.objects.filter(version="4.2").update(changelog="- A rota view.")
+
+    page = manager.get(PAGE).content.decode()
+
+    assert "Faster search." in page
+    assert "A rota view." in page
+    assert "Ancient." not in page
+    assert "/builds/changes/?from=4.1&amp;to=4.2" in page
+
+
+def test_a_build_that_is_older_than_the_channel_s_shows_what_it_brings_itself(manager: Client) -> None:
+    make_build("4.0", maturity=Maturity.RELEASE, channel_since=NOW - timedelta(days=20), changelog="- Ancient.")
+
+    page = manager.get("/builds/4.0/promote/stable/")
+
+    assert [note.build.version for note in page.context["changes"].notes] == ["4.0"]
+    assert "Ancient." in page.content.decode()
+
+
+@pytest.mark.usefixtures("fleet")
+def test_a_form_that_lacks_its_reason_comes_back_with_what_has_changed_meanwhile_marked(manager: Client) -> None:
+    page = manager.get("/builds/4.2/promote/alpha/")
+    shown = json.loads(sent(page)["shown"])
+    assert not page.context["refusal"]
+
+    stays = str(Instance.objects.get(slug="pinned").pk)
+    answer = manager.post("/builds/4.2/promote/alpha/", sent(page, shown=json.dumps(shown | {stays: "goes to 4.2"})))
+
+    assert answer.status_code == 422
+    assert [row.slug for row in answer.context["gone"]] == ["pinned"]

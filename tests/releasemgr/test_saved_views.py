@@ -9,6 +9,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from instances.choices import Kind
+from releasemgr.lib.history.models import Change
+from releasemgr.lib.history.services import last_seen
 from releasemgr.models import SavedView, profile_of
 from tests.factories import make_customer, make_instance, make_user
 
@@ -87,15 +89,16 @@ def test_others_see_a_view_only_when_it_is_shared(reader: Client) -> None:
 def test_its_owner_renames_shares_and_deletes_a_view(reader: Client, viewer: User) -> None:
     view = view_of(viewer)
 
-    reader.post(f"/views/{view.pk}/", {"name": "Tests", "shared": "1"})
+    reader.post(f"/views/{view.pk}/", {"name": "Tests", "shared": "1", "seen": "0"})
     view.refresh_from_db()
     assert (view.name, view.shared, view.query) == ("Tests", True, "kind=test")
 
     view_of(viewer, "Other")
-    refused = reader.post(f"/views/{view.pk}/", {"name": "Other"})
+    seen = str(last_seen(view))
+    refused = reader.post(f"/views/{view.pk}/", {"name": "Other", "seen": seen})
     assert (refused.status_code, "of this name already" in refused.content.decode()) == (422, True)
 
-    reader.post(f"/views/{view.pk}/", {"delete": "1"})
+    reader.post(f"/views/{view.pk}/", {"delete": "1", "seen": seen})
     assert list(SavedView.objects.values_list("name", flat=True)) == ["Other"]
 
 
@@ -178,3 +181,30 @@ def test_who_reaches_the_views(client: Client, stranger: User) -> None:
 def test_what_acts_takes_no_get(reader: Client, viewer: User) -> None:
     for address in (f"/views/{view_of(viewer).pk}/", "/views/first/"):
         assert reader.get(address).status_code == 405
+
+
+def test_what_everyone_sees_has_a_history_and_what_is_one_s_own_has_none(reader: Client, viewer: User) -> None:
+    own = view_of(viewer)
+    reader.post(f"/views/{own.pk}/", {"name": "Still mine", "seen": "0"})
+    assert not Change.objects.exists()
+
+    reader.post(f"/views/{own.pk}/", {"name": "Ours", "shared": "1", "seen": "0"})
+    reader.post(f"/views/{own.pk}/", {"delete": "1", "seen": str(last_seen(own))})
+
+    assert [(one.kind, one.subject_name, one.by) for one in Change.objects.order_by("pk")] == [
+        ("view.changed", "Ours", viewer), ("view.deleted", "Ours", viewer),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("act", [{"name": "Second"}, {"delete": "1", "name": "x"}])
+def test_t7_whoever_did_not_see_the_last_change_of_a_view_is_shown_it(
+    reader: Client, viewer: User, act: dict[str, str]
+) -> None:
+    view = view_of(viewer, shared=True)
+    reader.post(f"/views/{view.pk}/", {"name": "First", "shared": "1", "seen": "0"})
+
+    answer = reader.post(f"/views/{view.pk}/", act | {"shared": "1", "seen": "0"})
+
+    assert answer.status_code == 422
+    assert f"First was changed by {viewer.username} meanwhile" in answer.content.decode()
+    assert SavedView.objects.get().name == "First"

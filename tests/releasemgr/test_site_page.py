@@ -16,13 +16,14 @@ from builds.models import Build
 from builds.services import withdraw_build
 from instances.models import Instance, Target, TargetChange
 from instances.pins import PinEnd
-from instances.services import add_site, open_hold, read_windows, set_tags, set_target, set_windows
+from instances.services import add_site, open_freeze, open_hold, read_windows, set_tags, set_target, set_windows
 from releasemgr.lib.actors import COMMAND, Actor, Origin
 from releasemgr.lib.history.models import Change
 from tests.factories import NOW, make_build, make_customer, make_host, make_instance, make_upgrade
 from upgrades.choices import EndCode, Outcome
 from upgrades.sentences import check_sentence
 from upgrades.services.planning import decide_site, next_night
+from upgrades.services.policy import switch_nights_off, switch_nights_on
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -376,3 +377,29 @@ def test_asking_a_site_is_a_task_with_its_number(writer: Client, site: Instance)
     task = SignedPackage.loads(OrmQ.objects.get().payload)
     assert (task["func"], task["args"]) == ("upgrades.tasks.ask_versions_later", ([site.pk],))
     assert "Reload in a moment." in text(answer)
+
+
+def test_p5_while_nights_are_switched_off_the_site_says_so_and_what_would_be(client: Client, viewer: User) -> None:
+    make_build("4.3", maturity=Maturity.RELEASE)
+    site = make_instance(runs="4.2")
+    switch_nights_off(actor=COMMAND, now=NOW, reason="Moving house.")
+    client.force_login(viewer)
+
+    page = client.get(f"/sites/{site.slug}/").content.decode()
+
+    assert "Not while nights are switched off." in page
+    assert "by the command line: “Moving house.”. Once they are on again:" in page
+    switch_nights_on(actor=COMMAND, now=NOW)
+    assert "Not while nights" not in client.get(f"/sites/{site.slug}/").content.decode()
+
+
+def test_p8_a_freeze_that_begins_in_half_a_year_stands_on_the_page(client: Client, viewer: User) -> None:
+    site = make_instance(runs="4.2")
+    begins = NOW + timedelta(days=200)
+    open_freeze(
+        {"name": "Summer", "scope": "all", "starts_at": begins, "ends_at": begins + timedelta(days=9), "zone": "UTC",
+         "reason": "Nobody is here"}, actor=COMMAND, now=NOW,
+    )  # fmt: skip
+    client.force_login(viewer)
+
+    assert "Freeze to come: Summer" in client.get(f"/sites/{site.slug}/").content.decode()

@@ -81,6 +81,19 @@ def last_seen(subject: models.Model) -> int:
     return changes_of(subject).values_list("pk", flat=True).first() or 0
 
 
+def last_seen_of_each(subjects: Iterable[models.Model]) -> dict[Any, int]:
+    """The number of the last change of each, all of one model, by its key; 0 for none. One query, none for none.
+
+    Of each, since a change may be numbered before another and become visible after it.
+    """
+    rows = list(subjects)
+    if not rows:
+        return {}
+    changes = Change.objects.filter(subject_type=type_of(rows[0]), subject_id__in=[str(row.pk) for row in rows])
+    last = dict(changes.order_by().values_list("subject_id").annotate(models.Max("pk")))
+    return {row.pk: last.get(str(row.pk), 0) for row in rows}
+
+
 def refuse_unless_seen(subject: models.Model, seen: int | None) -> None:
     """For a caller that holds the subject's row. None does not compare. Raises ChangedMeanwhile."""
     latest = changes_of(subject).first() if seen is not None else None
