@@ -111,6 +111,14 @@ def test_a_team_s_own_recipe_wins_over_the_shipped_one(tmp_path: Path) -> None:
         ('run = "stop.sh"', 'run = "../stop.sh"', "steps[1].run: “../stop.sh” is no name of a script"),
         ('version = "version.sh"', 'version = "v.sh"', "version: there is no file v.sh beside it"),
         ('run = "stop.sh"\ntimeout = 60', 'run = "stop.sh"\ntimeout = 0', "steps[1].timeout: whole seconds"),
+        ('run = "stop.sh"', "", "steps[1].run: either this, a script, or command, one line of shell"),
+        ('run = "stop.sh"', 'run = "stop.sh"\ncommand = "true"', "steps[1].run: either this, a script, or command"),
+        ('run = "stop.sh"', 'command = " "', "steps[1].command: a text is needed"),
+        ('run = "stop.sh"', 'command = "a\\nb"', "steps[1].command: one line; what needs more is a script"),
+        ('run = "stop.sh"', 'command = """a\nb"""', "steps[1].command: one line"),
+        ('run = "start.sh"', 'command = "a\\r"', "way_back[1].command: one line"),
+        ('version = "version.sh"', "", "version: either this, a script, or version_command, one line of shell"),
+        ('version = "version.sh"', 'version_command = "\\u0000"', "version_command: one line"),
         (
             'run = "stop.sh"\ntimeout = 60',
             'run = "stop.sh"\ntimeout = true',
@@ -147,6 +155,29 @@ def test_an_invalid_recipe_names_the_file_and_the_key(tmp_path: Path, old: str, 
         load_recipe("ours", [tmp_path])
     assert str(caught.value).startswith(f"{path}: ")
     assert complaint in str(caught.value)
+
+
+LINES = (
+    GOOD.replace('version = "version.sh"', """version_command = 'cat "VERSION"'""")
+    .replace('run = "stop.sh"', "command = 'systemctl stop \"acme@$SITE\" # ü'")
+    .replace('run = "start.sh"', """command = 'systemctl start "acme@$SITE"'""")
+)
+
+
+def test_one_line_of_shell_stands_in_the_recipe_itself_and_travels_as_a_script(tmp_path: Path) -> None:
+    write_recipe(tmp_path, LINES)
+    recipe = load_recipe("ours", [tmp_path])
+    assert [recipe.scripts[step.run].decode() for step in (*recipe.steps, *recipe.way_back)] == [
+        'systemctl stop "acme@$SITE" # ü\n',
+        'systemctl start "acme@$SITE"\n',
+    ]
+    files = files_of(build_bundle(recipe, {}))
+    assert files["version.sh"] == recipe.version_program == b'cat "VERSION"\n'
+    assert files["plan"].decode().splitlines() == [
+        "change 1 stop 60 stop.command -",
+        "back 1 start 60 start.command stop",
+    ]
+    assert files["steps/start.command"] == b'systemctl start "acme@$SITE"\n'
 
 
 @pytest.mark.parametrize(
@@ -197,14 +228,17 @@ def test_an_unknown_recipe_is_said_to_be_unknown(name: str, tmp_path: Path) -> N
 
 def test_a_bundle_holds_the_plan_the_values_and_every_script() -> None:
     recipe = load_recipe("symlink")
-    bundle = build_bundle(recipe, {"SITE": "Ä ' $x", "HOST": ""})
-    with tarfile.open(fileobj=io.BytesIO(bundle)) as tar:
-        files = {entry.name: _content(tar, entry) for entry in tar}
+    files = files_of(build_bundle(recipe, {"SITE": "Ä ' $x", "HOST": ""}))
     assert files["env"] == "HOST=\nSITE=Ä ' $x\n".encode()
     assert files["plan"].decode().splitlines()[5] == "change 6 switch 60 switch.sh -"
     assert files["plan"].decode().splitlines()[10] == "back 1 switch-back 60 switch-back.sh switch"
     assert files["no-return"] == b"switch\n"
     assert {"run.sh", "compare.sh", "version.sh", "steps/hook.sh", "steps/unpack.sh"} <= set(files)
+
+
+def files_of(bundle: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(bundle)) as tar:
+        return {entry.name: _content(tar, entry) for entry in tar}
 
 
 def _content(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:

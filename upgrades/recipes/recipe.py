@@ -18,6 +18,7 @@ SHIPPED = Path(__file__).parent
 FILE_NAME = "recipe.toml"
 STEP_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 SCRIPT_NAME = re.compile(r"[a-z][a-z0-9-]*\.sh")
+LINE = re.compile(r"[^\x00-\x1f\x7f]*")
 LONGEST_STEP = 24 * 60 * 60
 
 
@@ -40,7 +41,11 @@ class Phase(StrEnum):
 
 FORWARD = [Phase.CHECK, Phase.PREPARE, Phase.CHANGE, Phase.VERIFY, Phase.FINISH]
 UNTIL_CHANGED = (Phase.CHECK, Phase.PREPARE, Phase.CHANGE)
-KEYS = {"title", "version", "way_down", "usual_minutes", "point_of_no_return", "steps", "way_back"}
+KEYS = {
+    "title", "version", "version_command", "way_down", "usual_minutes", "point_of_no_return", "steps", "way_back",
+}  # fmt: skip
+VERSION_LINE = "version-command"
+"""The script made of the recipe's `version_command`; like that of a step, none of a folder's is called so."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Step:
     title: str
     phase: Phase
     run: str
-    """A script in the recipe's folder."""
+    """A script of the recipe: a file of its folder, or made of the step's one line."""
     timeout: int
     """Seconds."""
     undoes: str | None = None
@@ -64,7 +69,7 @@ class Recipe:
     steps: tuple[Step, ...]
     way_back: tuple[Step, ...]
     scripts: Mapping[str, bytes]
-    """Every script of the folder by name, also those that only others read."""
+    """Every script of the folder by name, also those that only others read, and the lines kept in the recipe itself."""
     way_down: bool = False
     """Whether its steps also lead to an older version, when DIRECTION is down (T4)."""
     usually: timedelta | None = None
@@ -112,7 +117,7 @@ class _Reader:
         recipe = Recipe(
             name=self.path.parent.name,
             title=self._text(table, "title", ""),
-            version_script=self._script(table, "version", ""),
+            version_script=self._program(table, ("version", "version_command"), "", VERSION_LINE),
             steps=steps,
             way_back=tuple(self._way_back(table, {step.name for step in steps})),
             scripts=self.scripts,
@@ -137,12 +142,13 @@ class _Reader:
         return [self._step(row, f"steps[{place}]") for place, row in enumerate(rows, 1)]
 
     def _step(self, row: Mapping[str, object], at: str) -> Step:
-        self._only_keys(row, {"name", "title", "phase", "run", "timeout"}, at)
+        self._only_keys(row, {"name", "title", "phase", "run", "command", "timeout"}, at)
+        name = self._name(row, at)
         return Step(
-            name=self._name(row, at),
+            name=name,
             title=self._text(row, "title", at),
             phase=self._phase(row, at),
-            run=self._script(row, "run", at),
+            run=self._program(row, ("run", "command"), at, f"{name}.command"),
             timeout=self._timeout(row, at),
         )
 
@@ -151,15 +157,16 @@ class _Reader:
         return [self._undo(row, f"way_back[{place}]", steps) for place, row in enumerate(rows, 1)]
 
     def _undo(self, row: Mapping[str, object], at: str, steps: set[str]) -> Step:
-        self._only_keys(row, {"name", "title", "undoes", "run", "timeout"}, at)
+        self._only_keys(row, {"name", "title", "undoes", "run", "command", "timeout"}, at)
         undoes = self._text(row, "undoes", at)
         if undoes not in steps:
             raise self._wrong(f"{at}.undoes", f"there is no step “{undoes}”")
+        name = self._name(row, at)
         return Step(
-            name=self._name(row, at),
+            name=name,
             title=self._text(row, "title", at),
             phase=Phase.BACK,
-            run=self._script(row, "run", at),
+            run=self._program(row, ("run", "command"), at, f"{name}.command"),
             timeout=self._timeout(row, at),
             undoes=undoes,
         )
@@ -192,6 +199,22 @@ class _Reader:
         if word not in FORWARD:
             raise self._wrong(f"{at}.phase", f"“{word}” is none of {', '.join(FORWARD)}")
         return Phase(word)
+
+    def _program(self, table: Mapping[str, object], keys: tuple[str, str], at: str, name: str) -> str:
+        """The script that the first key names, or one of that name, made of the line under the second."""
+        script, line = keys
+        if (script in table) == (line in table):
+            raise self._wrong(_join(at, script), f"either this, a script, or {line}, one line of shell")
+        if script in table:
+            return self._script(table, script, at)
+        self.scripts[name] = self._line(table, line, at)
+        return name
+
+    def _line(self, table: Mapping[str, object], key: str, at: str) -> bytes:
+        text = self._text(table, key, at)
+        if not LINE.fullmatch(text):
+            raise self._wrong(_join(at, key), "one line; what needs more is a script of its own")
+        return f"{text}\n".encode()
 
     def _script(self, table: Mapping[str, object], key: str, at: str) -> str:
         name = self._text(table, key, at)
