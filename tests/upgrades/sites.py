@@ -14,7 +14,8 @@ from pathlib import Path
 from upgrades.recipes.bundle import build_bundle
 from upgrades.recipes.commands import host_command, lines
 from upgrades.recipes.journal import Event, Journal, StepEnded, StepStarted
-from upgrades.recipes.recipe import Recipe, load_recipe
+from upgrades.recipes.reading import load_recipe
+from upgrades.recipes.recipe import Recipe
 from upgrades.recipes.verdict import Remains, Verdict, judge
 
 FRAME = re.compile(rb"([LEBDGV]) (\d+) (\d+)\n")

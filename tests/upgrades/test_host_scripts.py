@@ -18,7 +18,8 @@ from tests.upgrades.sites import FAR_AHEAD, WAIT_FOR_GO, Site, make_artifact, re
 from upgrades.recipes.bundle import build_bundle
 from upgrades.recipes.commands import HOST_SCRIPTS, host_command, lines, value_lines
 from upgrades.recipes.journal import StepEnded, Stopped, Unreadable, UpgradeBegun, VersionRead, WayBackBegun
-from upgrades.recipes.recipe import SHIPPED, Phase, Recipe, Step, load_recipe
+from upgrades.recipes.reading import SHIPPED, load_recipe
+from upgrades.recipes.recipe import Phase, Recipe, Step
 from upgrades.recipes.verdict import Detail, Ending
 
 pytestmark = pytest.mark.shell

@@ -27,7 +27,9 @@ from upgrades.recipes.journal import (
     WayBackBegun,
     read_event,
 )
-from upgrades.recipes.recipe import FORWARD, Phase, load_recipe
+from upgrades.recipes.reading import Complaint, load_recipe, read_recipe
+from upgrades.recipes.recipe import FORWARD, Phase
+from upgrades.recipes.toml_lines import line_of
 from upgrades.recipes.verdict import Detail, Ending, Remains, judge, same_version
 
 GOOD = """\
@@ -127,7 +129,7 @@ def test_a_team_s_own_recipe_wins_over_the_shipped_one(tmp_path: Path) -> None:
         ('run = "stop.sh"\ntimeout = 60', 'run = "stop.sh"', "steps[1].timeout: whole seconds"),
         ('name = "stop"', 'name = "Stop it"', "steps[1].name: “Stop it”"),
         ('undoes = "stop"', 'undoes = "halt"', "way_back[1].undoes: there is no step “halt”"),
-        ('name = "start"', 'name = "stop"', "name: “stop” is used 2 times"),
+        ('name = "start"', 'name = "stop"', "way_back[1].name: “stop” is the name of a step already"),
         ("\n\n", '\npoint_of_no_return = "halt"\n\n', "point_of_no_return: there is no step “halt”"),
         ("\n\n", "\npoint_of_no_return = 6\n\n", "point_of_no_return: a text is needed"),
         (
@@ -139,12 +141,12 @@ def test_a_team_s_own_recipe_wins_over_the_shipped_one(tmp_path: Path) -> None:
         (
             "[[way_back]]",
             SECOND.format(name="stop", phase="change") + "[[way_back]]",
-            "“stop” is used 2 times",
+            "steps[2].name: “stop” is the name of a step already",
         ),
         (
             "[[way_back]]",
             SECOND.format(name="look", phase="check") + "[[way_back]]",
-            "steps: “look” (check) comes after “stop” (change)",
+            "steps[2].phase: “look” (check) comes after “stop” (change)",
         ),
     ],
 )
@@ -155,6 +157,86 @@ def test_an_invalid_recipe_names_the_file_and_the_key(tmp_path: Path, old: str, 
         load_recipe("ours", [tmp_path])
     assert str(caught.value).startswith(f"{path}: ")
     assert complaint in str(caught.value)
+
+
+FAULTY = """\
+title = ""
+author = "me"
+
+[[steps]]
+name = "stop"
+title = '''
+phase = "never"
+[[steps]] ''' # a text of several lines, with what looks like keys in it
+phase = "deploy"
+run = "stop.sh"
+timeout = 60
+
+[[ steps ]]
+name = "Stop it"
+title = "Stop"
+phase = "check"
+command = "true"
+run = "stop.sh"
+
+[[way_back]]
+name = "stop"
+title = "Start again"
+undoes = "halt"
+run = "start.sh"
+timeout = "60"
+"""
+
+
+def test_all_that_is_wrong_in_a_recipe_is_told_at_once_with_its_line(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, FAULTY)
+    recipe, complaints = read_recipe(path)
+    assert recipe is None
+    assert [(one.line, one.key) for one in complaints] == [
+        (None, "version"),
+        (1, "title"),
+        (2, "author"),
+        (9, "steps[1].phase"),
+        (13, "steps[2].timeout"),
+        (14, "steps[2].name"),
+        (18, "steps[2].run"),
+        (21, "way_back[1].name"),
+        (23, "way_back[1].undoes"),
+        (25, "way_back[1].timeout"),
+    ]
+    with pytest.raises(RecipeInvalid, match=r"recipe\.toml: version: either .*\. And 9 more\.$"):
+        load_recipe("ours", [tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ('title = "Ours"\n\nversion = [\n\n', 3, "Invalid value (at end of document)."),
+        ('title = "Ours"\ntitle = "Mine"\n', 2, "Cannot overwrite a value (at line 2, column 15)."),
+        ('title = "Ours"\n\ufffd', 2, "Invalid statement (at line 2, column 1)."),
+    ],
+)
+def test_what_is_no_toml_is_told_with_its_line(tmp_path: Path, text: str, line: int, said: str) -> None:
+    path = write_recipe(tmp_path, text)
+    assert read_recipe(path) == (None, [Complaint("", said, line)])
+
+
+def test_a_file_that_is_no_text_or_cannot_be_read_is_told(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, GOOD)
+    path.write_bytes(b'title = "Ours"\n# \xff\n')
+    [complaint] = read_recipe(path)[1]
+    assert (complaint.line, complaint.text[:16]) == (2, "It is not UTF-8:")
+    path.unlink()
+    path.mkdir()
+    assert read_recipe(path)[1] == [Complaint("", "It cannot be read: Is a directory.", None)]
+
+
+def test_a_key_that_stands_in_no_line_of_its_own_is_told_at_its_table(tmp_path: Path) -> None:
+    """Of a list written in one line, too."""
+    assert line_of('[[steps]]\nname = "a"\n', "steps[1].phase") == 1
+    assert line_of('\nsteps = [{name = "a"}]\n', "steps[1].phase") == 2
+    assert line_of('title = \'it is \\\'\nversion = "\\"\\"\\""\nsteps = 1\n', "steps") == 3
+    assert line_of("", "steps[1].phase") is None
 
 
 LINES = (

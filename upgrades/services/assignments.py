@@ -11,7 +11,8 @@ from upgrades.choices import UpgradeState
 from upgrades.contact import Ground, HostAddress
 from upgrades.exceptions import RecipeInvalid
 from upgrades.models import LogChunk, Upgrade
-from upgrades.recipes.recipe import Recipe, load_recipe
+from upgrades.recipes.reading import load_recipe
+from upgrades.recipes.recipe import Recipe
 
 KEEP_RELEASES = 3
 

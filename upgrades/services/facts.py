@@ -25,7 +25,8 @@ from upgrades.models import Policy, RunHalt, Upgrade
 from upgrades.night import Night
 from upgrades.plan import Facts, Rule, SiteFacts
 from upgrades.querysets import UpgradeQuerySet
-from upgrades.recipes.recipe import Recipe, load_recipe
+from upgrades.recipes.reading import load_recipe
+from upgrades.recipes.recipe import Recipe
 
 USUAL = timedelta(minutes=15)
 """How long an upgrade takes where neither the site's past nor its recipe says (P6)."""
