@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db.models import F, Max
 from django.db.models.functions import Length
 
+from builds.models import Build
 from builds.versions import key_of, parse_version
 from instances.models import Host, Instance
 from upgrades.assignment import Assignment, VersionQuestion
@@ -35,7 +36,7 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
         ground=Ground(upgrade.instance.path, upgrade.pk),
         question=VersionQuestion(site_values(upgrade.instance), recipe.version_program),
         recipe=recipe,
-        values=_values(upgrade),
+        values=upgrade_values(upgrade.instance, upgrade.from_version, upgrade.build) | {"UPGRADE": str(upgrade.pk)},
         artifact=upgrade.build.artifact_path,
         sha256=upgrade.build.sha256,
         from_key=upgrade.instance.reported_key or "",
@@ -84,12 +85,12 @@ def site_values(instance: Instance) -> dict[str, str]:
     }
 
 
-def _values(upgrade: Upgrade) -> dict[str, str]:
-    return site_values(upgrade.instance) | {
-        "UPGRADE": str(upgrade.pk),
-        "DIRECTION": "down" if upgrade.build.version_key < (key_of(upgrade.from_version) or "") else "up",
-        "FROM_VERSION": upgrade.from_version,
-        "TO_VERSION": upgrade.build.version,
-        "TO_VERSION_CANONICAL": str(parse_version(upgrade.build.version)),
-        "ARTIFACT_SHA256": upgrade.build.sha256,
+def upgrade_values(instance: Instance, from_version: str, to: Build) -> dict[str, str]:
+    """The environment of every step of an upgrade, but for its number, and the artefact, whose place its host tells."""
+    return site_values(instance) | {
+        "DIRECTION": "down" if to.version_key < (key_of(from_version) or "") else "up",
+        "FROM_VERSION": from_version,
+        "TO_VERSION": to.version,
+        "TO_VERSION_CANONICAL": str(parse_version(to.version)),
+        "ARTIFACT_SHA256": to.sha256,
     }
