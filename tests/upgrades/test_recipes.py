@@ -138,6 +138,11 @@ def test_a_team_s_own_recipe_wins_over_the_shipped_one(tmp_path: Path) -> None:
             "point_of_no_return: “look” (verify) comes after what is changed",
         ),
         ("[[way_back]]", "[way_back]", "way_back: written as [[way_back]] tables"),
+        ("\n\n", "\nvalues = 1\n\n", "values: written as a [values] table"),
+        ("[[way_back]]", '[values]\npackage = "a"\n[[way_back]]', "values.package: capital letters, digits"),
+        ("[[way_back]]", "[values]\nA = 1\n[[way_back]]", "values.A: a text of one line"),
+        ("[[way_back]]", '[values]\nA = "b\\n"\n[[way_back]]', "values.A: a text of one line"),
+        ("[[way_back]]", '[values]\nSITE = "a"\n[[way_back]]', "values.SITE: has a meaning of its own already"),
         (
             "[[way_back]]",
             SECOND.format(name="stop", phase="change") + "[[way_back]]",

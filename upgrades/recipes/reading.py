@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from upgrades.exceptions import RecipeInvalid
+from upgrades.recipes.commands import VALUE_NAME
 from upgrades.recipes.recipe import FORWARD, STEP_NAME, UNTIL_CHANGED, Phase, Recipe, Step
 from upgrades.recipes.toml_lines import line_of, line_of_error
 
@@ -20,10 +21,16 @@ SCRIPT_NAME = re.compile(r"[a-z][a-z0-9-]*\.sh")
 LINE = re.compile(r"[^\x00-\x1f\x7f]*")
 LONGEST_STEP = 24 * 60 * 60
 KEYS = {
-    "title", "version", "version_command", "way_down", "usual_minutes", "point_of_no_return", "steps", "way_back",
+    "title", "version", "version_command", "way_down", "usual_minutes", "point_of_no_return", "values", "steps",
+    "way_back",
 }  # fmt: skip
 STEP_KEYS = {"name", "title", "phase", "run", "command", "timeout"}
 UNDO_KEYS = {"name", "title", "undoes", "run", "command", "timeout"}
+GIVEN = {
+    "SITE", "HOST", "SITE_PATH", "UPGRADE", "DIRECTION", "FROM_VERSION", "TO_VERSION", "TO_VERSION_CANONICAL",
+    "VERSION_BEFORE", "ARTIFACT", "ARTIFACT_SHA256", "STEP_DIR", "BUNDLE",
+}  # fmt: skip
+"""Values that no recipe can set."""
 VERSION_LINE = "version-command"
 """The script made of the recipe's `version_command`; like that of a step, none of a folder's is called so."""
 Table = Mapping[str, object]
@@ -116,6 +123,7 @@ class _Reader:
             steps=steps,
             way_back=tuple(self._way_back(table, {step.name for step in steps})),
             scripts=self.scripts,
+            values=self._values(table),
             way_down=self._flag(table, "way_down"),
             usually=self._minutes(table, "usual_minutes"),
             point_of_no_return=self._point_of_no_return(table, steps),
@@ -157,6 +165,24 @@ class _Reader:
             timeout=self._timeout(row, at),
             undoes=undoes,
         )
+
+    def _values(self, table: Table) -> dict[str, str]:
+        values = table.get("values", {})
+        if not isinstance(values, dict):
+            self._complain("values", "written as a [values] table")
+            return {}
+        for name in values:
+            if not VALUE_NAME.fullmatch(name):
+                self._complain(f"values.{name}", "capital letters, digits and underscores")
+            elif name in GIVEN:
+                self._complain(f"values.{name}", "has a meaning of its own already")
+        return {name: self._value(values[name], f"values.{name}") for name in values}
+
+    def _value(self, value: object, at: str) -> str:
+        if isinstance(value, str) and LINE.fullmatch(value):
+            return value
+        self._complain(at, "a text of one line; empty where there is no default")
+        return ""
 
     def _rows(self, table: Table, key: str) -> list[Table]:
         rows = table.get(key, [])

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
@@ -52,6 +52,8 @@ class Recipe:
     way_back: tuple[Step, ...]
     scripts: Mapping[str, bytes]
     """Every script of the folder by name, also those that only others read, and the lines kept in the recipe itself."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What its scripts find in their environment where the site has nothing of its own, by name."""
     way_down: bool = False
     """Whether its steps also lead to an older version, when DIRECTION is down (T4)."""
     usually: timedelta | None = None

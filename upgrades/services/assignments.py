@@ -27,16 +27,17 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
 
     Raises RecipeInvalid where it is certainly not begun and the site's recipe cannot be used.
     """
-    recipe = _recipe_as_it_was(upgrade.recipe) if taken_over else load_recipe(upgrade.recipe, settings.RECIPE_DIRS)
+    recipe = _recipe_as_it_was(upgrade.recipe) if taken_over else _recipe_for(upgrade.instance, upgrade.recipe)
     begun = upgrade.state in (UpgradeState.RUNNING, UpgradeState.ROLLING_BACK)
     return Assignment(
         number=upgrade.pk,
         begun=begun,
         in_doubt=taken_over and not begun,
         ground=Ground(upgrade.instance.path, upgrade.pk),
-        question=VersionQuestion(site_values(upgrade.instance), recipe.version_program),
+        question=VersionQuestion(site_values(upgrade.instance, recipe), recipe.version_program),
         recipe=recipe,
-        values=upgrade_values(upgrade.instance, upgrade.from_version, upgrade.build) | {"UPGRADE": str(upgrade.pk)},
+        values=upgrade_values(upgrade.instance, recipe, upgrade.from_version, upgrade.build)
+        | {"UPGRADE": str(upgrade.pk)},
         artifact=upgrade.build.artifact_path,
         sha256=upgrade.build.sha256,
         from_key=upgrade.instance.reported_key or "",
@@ -54,10 +55,19 @@ def _recipe_as_it_was(name: str) -> Recipe:
         return Recipe(name, name, "unknown", (), (), {"unknown": b""})
 
 
+def _recipe_for(instance: Instance, name: str) -> Recipe:
+    """Raises RecipeInvalid, also where the site has values that the recipe does not know."""
+    recipe = load_recipe(name, settings.RECIPE_DIRS)
+    if unknown := sorted(instance.own_values.keys() - recipe.values.keys()):
+        known = f"it knows {', '.join(recipe.values)}" if recipe.values else "it knows none"
+        raise RecipeInvalid(f"{instance} sets {', '.join(unknown)} for the recipe “{name}”, but {known}.")
+    return recipe
+
+
 def question_for(instance: Instance) -> VersionQuestion:
     """How the site is asked for its version. Raises RecipeInvalid."""
-    recipe = load_recipe(instance.recipe, settings.RECIPE_DIRS)
-    return VersionQuestion(site_values(instance), recipe.version_program)
+    recipe = _recipe_for(instance, instance.recipe)
+    return VersionQuestion(site_values(instance, recipe), recipe.version_program)
 
 
 def log_size(upgrade: Upgrade) -> int:
@@ -66,8 +76,17 @@ def log_size(upgrade: Upgrade) -> int:
     return ends.aggregate(size=Max("end"))["size"] or 0
 
 
-def site_values(instance: Instance) -> dict[str, str]:
-    """The environment of every script that runs for this site."""
+def site_values(instance: Instance, recipe: Recipe) -> dict[str, str]:
+    """The environment of every script that runs for this site: what is its own comes before what is the recipe's.
+
+    A value of the recipe that is empty is left out: many a program takes an empty variable for a setting.
+    """
+    ours, own = _site_values(instance), instance.own_values
+    values = {name: own.get(name, value) for name, value in recipe.values.items()}
+    return ours | {name: value for name, value in values.items() if value and not ours.get(name)}
+
+
+def _site_values(instance: Instance) -> dict[str, str]:
     return {
         "SITE": instance.slug,
         "HOST": instance.host.name,
@@ -85,9 +104,9 @@ def site_values(instance: Instance) -> dict[str, str]:
     }
 
 
-def upgrade_values(instance: Instance, from_version: str, to: Build) -> dict[str, str]:
+def upgrade_values(instance: Instance, recipe: Recipe, from_version: str, to: Build) -> dict[str, str]:
     """The environment of every step of an upgrade, but for its number, and the artefact, whose place its host tells."""
-    return site_values(instance) | {
+    return site_values(instance, recipe) | {
         "DIRECTION": "down" if to.version_key < (key_of(from_version) or "") else "up",
         "FROM_VERSION": from_version,
         "TO_VERSION": to.version,

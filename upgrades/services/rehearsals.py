@@ -30,7 +30,7 @@ def rehearse(site: Instance, recipe: Recipe, now: datetime) -> Rehearsal:
     decision = decide_site(site, next_night(now))
     facts = decision.legs[0] if decision.legs else decision.to
     to = Build.objects.get(pk=facts.id) if facts else None
-    values = upgrade_values(site, site.reported_version, to) if to else site_values(site)
+    values = upgrade_values(site, recipe, site.reported_version, to) if to else site_values(site, recipe)
     return Rehearsal(
         site=site,
         to=to,
