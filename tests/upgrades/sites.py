@@ -108,8 +108,10 @@ class Site:
         return [event.step for event in self.events(number) if isinstance(event, StepStarted)]
 
     def verdict(self, number: int = 1) -> Verdict:
-        reported = (self.path / "current" / "VERSION").read_text()
-        return judge(self.events(number), self.result(number) or Remains(self.values["FROM_VERSION"], reported))
+        return judge(self.events(number), self.result(number) or self._remains())
+
+    def _remains(self) -> Remains:
+        return Remains(self.values["FROM_VERSION"], (self.path / "current" / "VERSION").read_text())
 
     def launch(
         self, number: int = 1, *, recipe: Recipe | None = None, not_after: int = FAR_AHEAD

@@ -27,8 +27,8 @@ from upgrades.recipes.journal import (
     WayBackBegun,
     read_event,
 )
-from upgrades.recipes.reading import Complaint, load_recipe, read_recipe
-from upgrades.recipes.recipe import FORWARD, Phase
+from upgrades.recipes.reading import SHARED, Complaint, known_recipes, load_recipe, read_recipe
+from upgrades.recipes.recipe import FORWARD, Phase, Recipe
 from upgrades.recipes.toml_lines import line_of
 from upgrades.recipes.verdict import Detail, Ending, Remains, judge, same_version
 
@@ -343,9 +343,27 @@ def test_the_recipe_in_the_documentation_is_one(tmp_path: Path) -> None:
     assert [step.undoes for step in load_recipe("ours", [tmp_path]).way_back] == ["stop"]
 
 
-def test_the_documentation_tells_each_step_of_the_shipped_recipe() -> None:
-    told = re.findall(r"^\| ([a-z-]+) \| ([a-z]+) \| ", DOCS, re.MULTILINE)
-    assert told == [("step", "phase"), *((step.name, step.phase) for step in load_recipe("symlink").steps)]
+@pytest.mark.parametrize("recipe", known_recipes(), ids=lambda recipe: recipe.name)
+def test_the_documentation_tells_each_step_and_each_value_of_a_shipped_recipe(recipe: Recipe) -> None:
+    section = DOCS.partition(f"\n## The {recipe.name} recipe\n")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| ([a-z-]+) \| ([a-z]+) \| ", section, re.MULTILINE)
+    assert told == [("step", "phase"), *((step.name, step.phase) for step in recipe.steps)]
+    values = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    assert re.findall(r"`([A-Z_]+)`", " ".join(values)) == list(recipe.values)
+
+
+def test_the_documentation_tells_each_shared_script() -> None:
+    section = DOCS.partition("`upgrades/recipes/shared`.\n")[2].partition("\n### ")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    assert set(re.findall(r"`([a-z-]+\.sh)`", " ".join(rows))) == {path.name for path in SHARED.glob("*.sh")}
+
+
+def test_a_script_beside_a_recipe_wins_over_the_shared_one(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, GOOD.replace("stop.sh", "health.sh"))
+    shared = load_recipe("ours", [tmp_path]).scripts["health.sh"]
+    assert shared == (SHARED / "health.sh").read_bytes()
+    (path.parent / "health.sh").write_text("true\n")
+    assert load_recipe("ours", [tmp_path]).scripts["health.sh"] == b"true\n"
 
 
 def test_the_same_upgrade_gives_the_same_bundle() -> None:

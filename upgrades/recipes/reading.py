@@ -16,6 +16,8 @@ from upgrades.recipes.recipe import FORWARD, STEP_NAME, UNTIL_CHANGED, Phase, Re
 from upgrades.recipes.toml_lines import line_of, line_of_error
 
 SHIPPED = Path(__file__).parent
+SHARED = SHIPPED / "shared"
+"""Scripts for every recipe; one of the same name beside a recipe wins."""
 FILE_NAME = "recipe.toml"
 SCRIPT_NAME = re.compile(r"[a-z][a-z0-9-]*\.sh")
 LINE = re.compile(r"[^\x00-\x1f\x7f]*")
@@ -93,7 +95,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.text = ""
-        self.scripts = {script.name: script.read_bytes() for script in sorted(path.parent.glob("*.sh"))}
+        self.scripts = _scripts_in(SHARED) | _scripts_in(path.parent)
         self.complaints: list[Complaint] = []
 
     def read(self) -> Recipe | None:
@@ -239,7 +241,7 @@ class _Reader:
         if name and not SCRIPT_NAME.fullmatch(name):
             self._complain(_join(at, key), f"“{name}” is no name of a script, such as unpack.sh")
         elif name and name not in self.scripts:
-            self._complain(_join(at, key), f"there is no file {name} beside it")
+            self._complain(_join(at, key), f"there is no file {name} beside it, nor a shared one")
         elif b"\r" in self.scripts.get(name, b""):
             self._complain(_join(at, key), f"{name} has Windows line ends, which no shell reads")
         return name
@@ -298,6 +300,10 @@ class _Reader:
 
     def _complain(self, key: str, text: str) -> None:
         self.complaints.append(Complaint(key, text, line_of(self.text, key)))
+
+
+def _scripts_in(folder: Path) -> dict[str, bytes]:
+    return {script.name: script.read_bytes() for script in sorted(folder.glob("*.sh"))}
 
 
 def _join(at: str, key: str) -> str:

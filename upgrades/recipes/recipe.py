@@ -51,7 +51,7 @@ class Recipe:
     steps: tuple[Step, ...]
     way_back: tuple[Step, ...]
     scripts: Mapping[str, bytes]
-    """Every script of the folder by name, also those that only others read, and the lines kept in the recipe itself."""
+    """By name: those shared by all recipes and of its folder, and those made of the lines kept in the recipe itself."""
     values: Mapping[str, str] = field(default_factory=dict)
     """What its scripts find in their environment where the site has nothing of its own, by name."""
     way_down: bool = False
