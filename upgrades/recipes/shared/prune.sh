@@ -2,6 +2,7 @@
 # Kept are the release that runs, the one to go back to, and the newest that were verified. What was unpacked
 # here but never verified is a failed one: it counts for nothing. A release that we did not unpack counts.
 set -u
+. "$BUNDLE/steps/old-upgrades.sh"
 unpacked=.releasemgr-release
 verified=.releasemgr-verified
 cd "$SITE_PATH/releases" || exit 1
@@ -45,9 +46,5 @@ while read -r age release; do
     fi
 done <"$STEP_DIR/releases-by-age"
 
-# The last 20 upgrades keep their logs on the host.
-cd "$SITE_PATH/.releasemgr/upgrades" || exit 1
-for old in $(printf '%s\n' [0-9]* | sort -rn | tail -n +21); do
-    [ "$old" = "$UPGRADE" ] || rm -rf "./$old" || failures=1
-done
+remove_old_upgrades || failures=1
 exit "$failures"
