@@ -13,7 +13,7 @@ from tests.commands import json_of, refusal_of, text_of
 from tests.factories import make_build, make_host, make_instance
 from tests.upgrades.test_recipes import FAULTY, GOOD, LINES, write_recipe
 from upgrades.recipes.masks import masked, masked_text
-from upgrades.recipes.reading import SHIPPED
+from upgrades.recipes.recipe_file import SHIPPED
 
 MakeRecipe = Callable[[str], Path]
 

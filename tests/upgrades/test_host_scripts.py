@@ -18,8 +18,9 @@ from tests.upgrades.sites import FAR_AHEAD, WAIT_FOR_GO, Site, make_artifact, re
 from upgrades.recipes.bundle import build_bundle
 from upgrades.recipes.commands import host_command, lines, value_lines
 from upgrades.recipes.journal import StepEnded, Stopped, Unreadable, UpgradeBegun, VersionRead, WayBackBegun
-from upgrades.recipes.reading import SHIPPED, load_recipe
+from upgrades.recipes.reading import load_recipe
 from upgrades.recipes.recipe import Phase, Recipe, Step
+from upgrades.recipes.recipe_file import SHIPPED
 from upgrades.recipes.verdict import Detail, Ending
 
 pytestmark = pytest.mark.shell

@@ -27,8 +27,9 @@ from upgrades.recipes.journal import (
     WayBackBegun,
     read_event,
 )
-from upgrades.recipes.reading import SHARED, Complaint, known_recipes, load_recipe, read_recipe
+from upgrades.recipes.reading import known_recipes, load_recipe, read_recipe
 from upgrades.recipes.recipe import FORWARD, Phase, Recipe
+from upgrades.recipes.recipe_file import SHARED, Complaint
 from upgrades.recipes.toml_lines import line_of
 from upgrades.recipes.verdict import Detail, Ending, Remains, judge, same_version
 
