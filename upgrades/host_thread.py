@@ -32,7 +32,9 @@ from upgrades.exceptions import (
     TooLate,
     VersionUnreadable,
 )
+from upgrades.local_remote import LocalRemote
 from upgrades.recipes.bundle import build_bundle
+from upgrades.recipes.recipe import Kind
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +131,7 @@ class HostThread(threading.Thread):
         self._followers: dict[int, Follower] = {}
         self._heard: dict[int, dict[FrameKind, int]] = {}
         self._remote: Remote | None = None
+        self._here = LocalRemote()
         self._failures = 0
         self._to_stop: frozenset[int] = frozenset()  # replaced, never changed: two threads look at it
         self._stopped: set[int] = set()
@@ -263,7 +266,7 @@ class HostThread(threading.Thread):
     def _pick_up(self, remote: Remote, assignment: Assignment) -> None:
         """Begins it, or attaches to it where it has begun. What fails before its begin is told and forgotten."""
         try:
-            if assignment.begun or remote.inspect(assignment.ground).begun:
+            if assignment.begun or self._place(remote, assignment).inspect(assignment.ground).begun:
                 self._follow(remote, assignment)
             elif assignment.in_doubt or assignment.number in self._to_stop:
                 self._drop(NotYet(assignment.number))
@@ -275,6 +278,10 @@ class HostThread(threading.Thread):
             number = assignment.number
             untouched = self._in_hand[number].untouched
             self._drop(NotBegun(number, error) if untouched else Ended(number, None, whole=False))
+
+    def _place(self, remote: Remote, assignment: Assignment) -> Remote:
+        """Where its steps run. The site itself is asked on its host in any case (U10)."""
+        return self._here if assignment.recipe.kind is Kind.FABFILE else remote
 
     def _drop(self, told: NotYet | Ended | NotBegun) -> None:
         self._forget(told.number)
@@ -297,21 +304,22 @@ class HostThread(threading.Thread):
         """
         if sha256_of(assignment.artifact) != assignment.sha256:
             raise ArtifactDamaged(f"The artefact {assignment.artifact} does not match its checksum.")
-        artifact = remote.send_artifact(assignment.artifact, assignment.sha256)
+        place = self._place(remote, assignment)
+        artifact = place.send_artifact(assignment.artifact, assignment.sha256)
         bundle = build_bundle(assignment.recipe, {**assignment.values, "ARTIFACT": artifact})
-        not_after = remote.inspect(assignment.ground).clock + BEGIN_WITHIN
+        not_after = place.inspect(assignment.ground).clock + BEGIN_WITHIN
         if assignment.number in self._to_stop:
             self._drop(NotYet(assignment.number))
             return
-        self._launch(remote, assignment, bundle, not_after)
+        self._launch(place, assignment, bundle, not_after)
         self._follow(remote, assignment)
 
-    def _launch(self, remote: Remote, assignment: Assignment, bundle: bytes, not_after: int) -> None:
+    def _launch(self, place: Remote, assignment: Assignment, bundle: bytes, not_after: int) -> None:
         self._in_hand[assignment.number] = assignment.as_in_doubt()
         try:
-            remote.start(assignment.ground, bundle, not_after=not_after)
+            place.start(assignment.ground, bundle, not_after=not_after)
         except (AlreadyBegun, SiteLocked, TooLate, StartFailed):
-            if not remote.inspect(assignment.ground).begun:
+            if not place.inspect(assignment.ground).begun:
                 self._in_hand[assignment.number] = assignment
                 raise
 
@@ -322,7 +330,7 @@ class HostThread(threading.Thread):
         )
         self._in_hand[number] = assignment.as_begun()
         self._tell(Begun(number))
-        self._followers[number] = remote.follow(
+        self._followers[number] = self._place(remote, assignment).follow(
             assignment.ground, log_offset=offsets[FrameKind.LOG], events_offset=offsets[FrameKind.EVENTS]
         )
 
@@ -338,7 +346,8 @@ class HostThread(threading.Thread):
             return
         try:
             for number in sorted(waiting):
-                remote.stop(self._in_hand[number].ground)
+                assignment = self._in_hand[number]
+                self._place(remote, assignment).stop(assignment.ground)
                 self._stopped.add(number)
         except StopFailed as error:
             log.warning("%s does not stop upgrade %s: %s", self._address.name, number, error)

@@ -11,7 +11,7 @@ from builds.maturity import Maturity
 from releasemgr.lib.history.models import Change
 from tests.commands import json_of, refusal_of, text_of
 from tests.factories import make_build, make_host, make_instance
-from tests.upgrades.test_recipes import FAULTY, GOOD, LINES, write_recipe
+from tests.upgrades.test_recipes import FABFILE, FAULTY, GOOD, LINES, write_recipe
 from upgrades.recipes.masks import masked, masked_text
 from upgrades.recipes.recipe_file import SHIPPED
 
@@ -84,6 +84,15 @@ def test_where_shellcheck_is_missing_that_is_said(recipe: MakeRecipe, monkeypatc
     recipe(GOOD)
     assert text_of("check_recipe", "ours").splitlines()[0].startswith("shellcheck is not installed here")
     assert json_of("check_recipe", "ours")["shellcheck"] is False
+
+
+def test_a_fabfile_without_a_rollback_task_is_a_warning(recipe: MakeRecipe) -> None:
+    path = recipe(FABFILE)
+    assert text_of("check_recipe", "ours") == f"{path} can be used."
+    path.write_text(FABFILE.replace('rollback_task = "ops.rollback"\n', ""))
+    assert text_of("check_recipe", "ours").splitlines()[0] == (
+        f"{path}: warning: rollback_task: without one, whatever fails needs a person."
+    )
 
 
 def rehearse(**values: Any) -> Any:

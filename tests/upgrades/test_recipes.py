@@ -28,7 +28,7 @@ from upgrades.recipes.journal import (
     read_event,
 )
 from upgrades.recipes.reading import known_recipes, load_recipe, read_recipe
-from upgrades.recipes.recipe import FORWARD, Phase, Recipe
+from upgrades.recipes.recipe import FORWARD, Kind, Phase, Recipe
 from upgrades.recipes.recipe_file import SHARED, Complaint
 from upgrades.recipes.toml_lines import line_of
 from upgrades.recipes.verdict import Detail, Ending, Remains, judge, same_version
@@ -266,6 +266,66 @@ def test_one_line_of_shell_stands_in_the_recipe_itself_and_travels_as_a_script(t
         "back 1 start 60 start.command stop",
     ]
     assert files["steps/start.command"] == b'systemctl start "acme@$SITE"\n'
+
+
+FABFILE = """\
+kind = "fabfile"
+title = "Our fabfile"
+version = "version.sh"
+fabfile = "/srv/deploy/fabfile.py"
+python = "/srv/deploy/.venv/bin/python"
+task = "deploy"
+rollback_task = "ops.rollback"
+timeout = 60
+
+[parameters]
+host = "-H"
+version = "--version"
+"""
+
+
+def test_a_recipe_may_name_a_task_of_a_fabfile_whose_steps_run_here(tmp_path: Path) -> None:
+    write_recipe(tmp_path, FABFILE)
+    recipe = load_recipe("ours", [tmp_path])
+    assert recipe.kind is Kind.FABFILE
+    assert [(step.phase, step.name) for step in recipe.steps] == [
+        (Phase.CHECK, "check"), (Phase.CHANGE, "deploy"), (Phase.VERIFY, "health"), (Phase.FINISH, "prune"),
+    ]  # fmt: skip
+    assert [(step.name, step.undoes) for step in recipe.way_back] == [("rollback", "deploy")]
+    assert recipe.point_of_no_return == "deploy"
+    assert recipe.fixed == {
+        "FAB_FILE": "/srv/deploy/fabfile.py",
+        "FAB_PYTHON": "/srv/deploy/.venv/bin/python",
+        "FAB_TASK": "deploy",
+        "FAB_ROLLBACK_TASK": "ops.rollback",
+        "FAB_PARAMETERS": "host=-H version=--version",
+    }
+    files = files_of(build_bundle(recipe, {}))
+    assert files["steps/site-version"] == recipe.version_program == b"true\n"
+    assert files["version.sh"] == files["steps/fab-version.sh"] != recipe.version_program
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('"fabfile"', '"fabric"', "kind: one of host, fabfile"),
+        ("/srv/deploy/f", "f", "fabfile: an absolute path on the dashboard's machine"),
+        ('python = "/srv/deploy/.venv/bin/python"', "", "python: a text is needed"),
+        ('"deploy"', '"deploy; rm"', "task: “deploy; rm” is no name of a task"),
+        ('"ops.rollback"', '"-x"', "rollback_task: “-x” is no name of a task"),
+        ("timeout = 60", 'timeout = 60\nknown_hosts = "/nowhere"', "known_hosts: there is no file /nowhere"),
+        ("timeout = 60", 'timeout = 60\nsteps = "a"', "steps: unknown key"),
+        ("timeout = 60", "", "timeout: whole seconds"),
+        ("[parameters]", "[values]", "parameters: written as a [parameters] table"),
+        ('\nversion = "--version"', "", "parameters: written as a [parameters] table, with version"),
+        ('host = "-H"', 'server = "-H"', "parameters.server: unknown; known are version, site, path, host, artifact"),
+        ('host = "-H"', 'host = "$(x)"', "parameters.host: a long option of the task, such as --site, or -H"),
+    ],
+)
+def test_an_invalid_recipe_of_a_fabfile_names_the_key(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    assert old in FABFILE
+    path = write_recipe(tmp_path, FABFILE.replace(old, new, 1))
+    assert [one for one in read_recipe(path)[1] if str(one).startswith(complaint)]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from upgrades.recipes.reading import read_recipe
-from upgrades.recipes.recipe import Phase, Recipe
+from upgrades.recipes.recipe import Kind, Phase, Recipe
 from upgrades.recipes.toml_lines import line_of
 
 LEFT_OUT = "SC1017,SC1090,SC1091,SC2154"
@@ -45,6 +45,7 @@ def look_over(path: Path, shellcheck: str | None) -> tuple[Recipe | None, list[F
     if recipe:
         found += _line_ends(path)
         found += _without_way_back(path, recipe)
+        found += _without_rollback_task(path, recipe)
     if shellcheck:
         found += _shell(path, recipe, shellcheck)
     return recipe, sorted(found, key=lambda one: (one.file != path, one.file, one.line or 0))
@@ -63,6 +64,11 @@ def _without_way_back(path: Path, recipe: Recipe) -> Iterator[Finding]:
         if step.phase is Phase.CHANGE and step.name not in undone:
             line = line_of(path.read_text(encoding="utf-8"), f"steps[{place}]")
             yield Finding(path, line, False, f"steps[{place}]: no step of the way back undoes “{step.name}”.")
+
+
+def _without_rollback_task(path: Path, recipe: Recipe) -> Iterator[Finding]:
+    if recipe.kind is Kind.FABFILE and not recipe.fixed["FAB_ROLLBACK_TASK"]:
+        yield Finding(path, None, False, "rollback_task: without one, whatever fails needs a person.")
 
 
 def _shell(path: Path, recipe: Recipe | None, shellcheck: str) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from upgrades.recipes.recipe import FORWARD, STEP_NAME, UNTIL_CHANGED, Phase, Re
 from upgrades.recipes.recipe_file import RecipeFile, Table
 
 KEYS = {
-    "title", "version", "version_command", "way_down", "usual_minutes", "point_of_no_return", "values", "steps",
+    "kind", "title", "version", "version_command", "way_down", "usual_minutes", "point_of_no_return", "values", "steps",
     "way_back",
 }  # fmt: skip
 STEP_KEYS = {"name", "title", "phase", "run", "command", "timeout"}

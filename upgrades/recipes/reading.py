@@ -5,9 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from upgrades.exceptions import RecipeInvalid
+from upgrades.recipes.fabfile_recipe import read_fabfile_recipe
 from upgrades.recipes.host_recipe import read_host_recipe
-from upgrades.recipes.recipe import STEP_NAME, Recipe
-from upgrades.recipes.recipe_file import SHIPPED, Complaint, RecipeFile
+from upgrades.recipes.recipe import STEP_NAME, Kind, Recipe
+from upgrades.recipes.recipe_file import SHIPPED, Complaint, RecipeFile, Table
 
 FILE_NAME = "recipe.toml"
 
@@ -47,6 +48,17 @@ def read_recipe(path: Path) -> tuple[Recipe | None, list[Complaint]]:
     """The recipe, or all that is wrong with it, by line."""
     file = RecipeFile(path)
     table = file.table()
-    recipe = None if table is None else read_host_recipe(file, table)
+    recipe = None if table is None else _recipe(file, table)
     complaints = sorted(file.complaints, key=lambda one: one.line or 0)
     return None if complaints else recipe, complaints
+
+
+def _recipe(file: RecipeFile, table: Table) -> Recipe | None:
+    match table.get("kind", Kind.HOST):
+        case Kind.HOST:
+            return read_host_recipe(file, table)
+        case Kind.FABFILE:
+            return read_fabfile_recipe(file, table)
+        case _:
+            file.complain("kind", f"one of {', '.join(Kind)}")
+            return None

@@ -9,6 +9,13 @@ from enum import StrEnum
 STEP_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
+class Kind(StrEnum):
+    HOST = "host"
+    """Its steps run on the site's host."""
+    FABFILE = "fabfile"
+    """Its steps run on the dashboard's machine: they run a task of the team's own fabfile."""
+
+
 class Phase(StrEnum):
     """In the order in which they run; what a failure means differs by phase."""
 
@@ -54,6 +61,11 @@ class Recipe:
     """By name: those shared by all recipes and of its folder, and those made of the lines kept in the recipe itself."""
     values: Mapping[str, str] = field(default_factory=dict)
     """What its scripts find in their environment where the site has nothing of its own, by name."""
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    """Further values, which no site sets for itself."""
+    kind: Kind = Kind.HOST
+    runner_version: str | None = None
+    """The script by which the runner asks for the version; None where it is `version_script` itself."""
     way_down: bool = False
     """Whether its steps also lead to an older version, when DIRECTION is down (T4)."""
     usually: timedelta | None = None
@@ -63,4 +75,5 @@ class Recipe:
 
     @property
     def version_program(self) -> bytes:
+        """What the site's host is asked with."""
         return self.scripts[self.version_script]

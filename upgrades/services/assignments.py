@@ -13,7 +13,8 @@ from upgrades.contact import Ground, HostAddress
 from upgrades.exceptions import RecipeInvalid
 from upgrades.models import LogChunk, Upgrade
 from upgrades.recipes.reading import load_recipe
-from upgrades.recipes.recipe import Recipe
+from upgrades.recipes.recipe import Kind, Recipe
+from upgrades.services.fabfiles import ground_of, has_begun_here, values_here, with_approved_key
 
 KEEP_RELEASES = 3
 
@@ -27,17 +28,17 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
 
     Raises RecipeInvalid where it is certainly not begun and the site's recipe cannot be used.
     """
-    recipe = _recipe_as_it_was(upgrade.recipe) if taken_over else _recipe_for(upgrade.instance, upgrade.recipe)
+    site, host = upgrade.instance, upgrade.instance.host
+    recipe = _recipe_as_it_was(upgrade) if taken_over else _recipe_for(site, upgrade.recipe)
     begun = upgrade.state in (UpgradeState.RUNNING, UpgradeState.ROLLING_BACK)
     return Assignment(
         number=upgrade.pk,
         begun=begun,
         in_doubt=taken_over and not begun,
-        ground=Ground(upgrade.instance.path, upgrade.pk),
-        question=VersionQuestion(site_values(upgrade.instance, recipe), recipe.version_program),
-        recipe=recipe,
-        values=upgrade_values(upgrade.instance, recipe, upgrade.from_version, upgrade.build)
-        | {"UPGRADE": str(upgrade.pk)},
+        ground=Ground(ground_of(site, recipe), upgrade.pk),
+        question=VersionQuestion(site_values(site, recipe), recipe.version_program),
+        recipe=with_approved_key(recipe, host),
+        values=upgrade_values(site, recipe, upgrade.from_version, upgrade.build) | {"UPGRADE": str(upgrade.pk)},
         artifact=upgrade.build.artifact_path,
         sha256=upgrade.build.sha256,
         from_key=upgrade.instance.reported_key or "",
@@ -47,12 +48,14 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
     )
 
 
-def _recipe_as_it_was(name: str) -> Recipe:
-    """The host has its copy of a recipe that was broken here since: what runs there is watched all the same."""
+def _recipe_as_it_was(upgrade: Upgrade) -> Recipe:
+    """What runs has its copy of a recipe that was broken here since: it is watched all the same, where it runs."""
+    name = upgrade.recipe
     try:
         return load_recipe(name, settings.RECIPE_DIRS)
     except RecipeInvalid:
-        return Recipe(name, name, "unknown", (), (), {"unknown": b""})
+        kind = Kind.FABFILE if has_begun_here(upgrade.instance, upgrade.pk) else Kind.HOST
+        return Recipe(name, name, "unknown", (), (), {"unknown": b"", "known_hosts": b""}, kind=kind)
 
 
 def _recipe_for(instance: Instance, name: str) -> Recipe:
@@ -106,7 +109,10 @@ def _site_values(instance: Instance) -> dict[str, str]:
 
 def upgrade_values(instance: Instance, recipe: Recipe, from_version: str, to: Build) -> dict[str, str]:
     """The environment of every step of an upgrade, but for its number, and the artefact, whose place its host tells."""
-    return site_values(instance, recipe) | {
+    return {
+        **site_values(instance, recipe),
+        **recipe.fixed,
+        **values_here(instance.host, recipe),
         "DIRECTION": "down" if to.version_key < (key_of(from_version) or "") else "up",
         "FROM_VERSION": from_version,
         "TO_VERSION": to.version,

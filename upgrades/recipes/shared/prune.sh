@@ -2,7 +2,6 @@
 # Kept are the release that runs, the one to go back to, and the newest that were verified. What was unpacked
 # here but never verified is a failed one: it counts for nothing. A release that we did not unpack counts.
 set -u
-. "$BUNDLE/steps/old-upgrades.sh"
 unpacked=.releasemgr-release
 verified=.releasemgr-verified
 cd "$SITE_PATH/releases" || exit 1
@@ -46,5 +45,5 @@ while read -r age release; do
     fi
 done <"$STEP_DIR/releases-by-age"
 
-remove_old_upgrades || failures=1
+sh "$BUNDLE/steps/remove-old-upgrades.sh" || failures=1
 exit "$failures"
