@@ -133,7 +133,7 @@ def test_a_fabfile_upgrades_a_site_and_is_watched_as_every_upgrade(
     instance.refresh_from_db()
     assert instance.reported_version == "1.1"
     assert not site.work.exists()
-    here = settings.VAR_DIR / "fabfile" / "acme-live" / ".releasemgr" / "upgrades" / str(upgrade.pk)
+    here = settings.VAR_DIR / "fabfile" / str(instance.pk) / ".releasemgr" / "upgrades" / str(upgrade.pk)
     assert read_log(upgrade, 0, 10**6) == (here / "log").read_bytes()
 
 

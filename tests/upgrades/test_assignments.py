@@ -75,7 +75,7 @@ def test_u6_a_fabfile_knows_the_approved_key_of_its_host_and_runs_in_a_folder_he
     recipe.write_text(FABFILE)
     site = make_site(host=make_host("web-1", address="10.0.0.7", port=2222, user="deploy"))
     assignment = assignment_for(make_upgrade(instance=site, recipe="ours"), taken_over=False)
-    assert assignment.ground.site_path == str(tmp_path / "var" / "fabfile" / "acme-live")
+    assert assignment.ground.site_path == str(tmp_path / "var" / "fabfile" / str(site.pk))
     assert assignment.recipe.scripts["known_hosts"].decode() == f"[10.0.0.7]:2222,[web-1]:2222 {HOST_KEY}\n"
     told = [assignment.values[name] for name in ("FAB_HOST", "FAB_TASK", "SITE_PATH")]
     assert told == ["deploy@10.0.0.7:2222", "deploy", site.path]
@@ -95,7 +95,8 @@ def test_a_fabfile_that_runs_is_found_here_also_when_its_recipe_broke_since(
     recipe.write_text("broken")
     upgrade = make_upgrade(instance=make_site(), recipe="ours")
     assert assignment_for(upgrade, taken_over=True).recipe.kind is Kind.HOST
-    (tmp_path / "var" / "fabfile" / "acme-live" / ".releasemgr" / "upgrades" / str(upgrade.pk)).mkdir(parents=True)
+    here = tmp_path / "var" / "fabfile" / str(upgrade.instance_id)
+    (here / ".releasemgr" / "upgrades" / str(upgrade.pk)).mkdir(parents=True)
     assert assignment_for(upgrade, taken_over=True).recipe.kind is Kind.FABFILE
 
 

@@ -32,11 +32,13 @@ def ground(tmp_path: Path) -> Ground:
     return Ground(str(tmp_path / "var" / "acme live"), 1)
 
 
-def bundle(script: str) -> bytes:
-    step = Step("work", "Work", Phase.CHANGE, "work.command", 30)
-    scripts = {"version": b"cat version 2>/dev/null || echo 1.0\n", "work.command": script.encode()}
+def bundle(*lines_of_steps: str) -> bytes:
+    names = ["work", "more"][: len(lines_of_steps)]
+    steps = tuple(Step(name, name, Phase.CHANGE, f"{name}.command", 30) for name in names)
+    scripts = {f"{name}.command": line.encode() for name, line in zip(names, lines_of_steps, strict=True)}
+    scripts["version"] = b"cat version 2>/dev/null || echo 1.0\n"
     values = {"FROM_VERSION": "1.0", "TO_VERSION": "1.1", "HEALTH_TIMEOUT": "0"}
-    return build_bundle(Recipe("own", "Own", "version", (step,), (), scripts), values)
+    return build_bundle(Recipe("own", "Own", "version", steps, (), scripts), values)
 
 
 def heard(follower: Follower) -> list[Frame]:
@@ -96,6 +98,17 @@ def test_an_upgrade_begins_once_alone_and_in_time(ground: Ground) -> None:
         here.start(other, b"no archive", not_after=FAR_AHEAD)
     with pytest.raises(StopFailed):
         here.stop(other)
+
+
+def test_an_upgrade_is_stopped_before_its_next_step(ground: Ground) -> None:
+    """R9."""
+    here = LocalRemote()
+    here.start(ground, bundle(f"touch begun; {WAITS}", "echo 1.1 >version"), not_after=FAR_AHEAD)
+    wait_until((Path(ground.site_path) / "begun").exists)
+    here.stop(ground)
+    (Path(ground.site_path) / "go").touch()
+    assert heard(here.follow(ground, log_offset=0, events_offset=0))[-1].data == b"stopped change more\n"
+    assert not (Path(ground.site_path) / "version").exists()
 
 
 def test_what_is_nowhere_has_vanished(ground: Ground) -> None:

@@ -21,7 +21,8 @@ def has_begun_here(instance: Instance, number: int) -> bool:
 
 
 def _folder_here(instance: Instance) -> Path:
-    return settings.VAR_DIR / "fabfile" / instance.slug
+    """By its number: its name may change while something runs."""
+    return settings.VAR_DIR / "fabfile" / str(instance.pk)
 
 
 def values_here(host: Host, recipe: Recipe) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
 """Holds every SSH connection of a fabfile to the approved host keys, whatever Fabric or the fabfile say (U6).
 
 Python reads it as it starts: that of fab, and every one that a fabfile starts itself. It runs in the team's own
-environment: any Python from 3.7 on, any Paramiko that Fabric 2 or 3 takes. Where there is none, nothing is to be held.
+environment: any Python from 3.8 on, any Paramiko that Fabric 2 or 3 takes. Where there is none, nothing is to be held.
 """
 
 import inspect
