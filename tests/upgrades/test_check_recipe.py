@@ -8,6 +8,7 @@ import pytest
 from pytest_django import Settings
 
 from builds.maturity import Maturity
+from instances.models import Instance
 from releasemgr.lib.history.models import Change
 from tests.commands import json_of, refusal_of, text_of
 from tests.factories import make_build, make_host, make_instance
@@ -138,6 +139,10 @@ def test_a_dry_run_of_a_site_without_a_build_or_without_a_name_says_so(recipe: M
     assert (shown["to"], shown["way_back"], "TO_VERSION" in shown["environment"]) == (None, [], False)
     assert "acme-live, an unknown version → no build." in text_of("check_recipe", "ours", "--dry-run", "acme-live")
     assert refusal_of("check_recipe", "ours", "--dry-run", "nobody") == "No site is named nobody."
+    Instance.objects.update(recipe_values="PAKAGE=acme")
+    assert refusal_of("check_recipe", "ours", "--dry-run", "acme-live") == (
+        "acme-live sets PAKAGE for the recipe “ours”, but it knows none."
+    )
 
 
 @pytest.mark.parametrize(

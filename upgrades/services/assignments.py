@@ -61,10 +61,15 @@ def _recipe_as_it_was(upgrade: Upgrade) -> Recipe:
 def _recipe_for(instance: Instance, name: str) -> Recipe:
     """Raises RecipeInvalid, also where the site has values that the recipe does not know."""
     recipe = load_recipe(name, settings.RECIPE_DIRS)
+    refuse_unknown_values(instance, recipe)
+    return recipe
+
+
+def refuse_unknown_values(instance: Instance, recipe: Recipe) -> None:
+    """Raises RecipeInvalid."""
     if unknown := sorted(instance.own_values.keys() - recipe.values.keys()):
         known = f"it knows {', '.join(recipe.values)}" if recipe.values else "it knows none"
-        raise RecipeInvalid(f"{instance} sets {', '.join(unknown)} for the recipe “{name}”, but {known}.")
-    return recipe
+        raise RecipeInvalid(f"{instance} sets {', '.join(unknown)} for the recipe “{recipe.name}”, but {known}.")
 
 
 def question_for(instance: Instance) -> VersionQuestion:

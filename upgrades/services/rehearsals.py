@@ -8,7 +8,7 @@ from builds.models import Build
 from instances.models import Instance
 from upgrades.recipes.masks import masked, masked_text
 from upgrades.recipes.recipe import Recipe, Step
-from upgrades.services.assignments import site_values, upgrade_values
+from upgrades.services.assignments import refuse_unknown_values, site_values, upgrade_values
 from upgrades.services.planning import decide_site, next_night
 
 
@@ -26,7 +26,8 @@ class Rehearsal:
 
 
 def rehearse(site: Instance, recipe: Recipe, now: datetime) -> Rehearsal:
-    """With this recipe, whatever recipe the site has."""
+    """With this recipe, whatever the site has. Raises RecipeInvalid where it does not know the site's values."""
+    refuse_unknown_values(site, recipe)
     decision = decide_site(site, next_night(now))
     facts = decision.legs[0] if decision.legs else decision.to
     to = Build.objects.get(pk=facts.id) if facts else None
