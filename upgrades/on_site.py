@@ -4,6 +4,7 @@ For recipes whose steps run on the dashboard's machine: what tells of the site c
 It needs no settings: all it knows is in the bundle of the upgrade.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -16,9 +17,7 @@ from upgrades.remote import fabric_connect
 def main(script: Path, seconds: float) -> int:
     """The exit status."""
     ours = os.environ
-    address = HostAddress(
-        ours["HOST"], ours["FAB_ADDRESS"], int(ours["FAB_PORT"]), ours["FAB_USER"], ours["FAB_HOST_KEY"]
-    )
+    address = HostAddress(**json.loads(ours["FAB_ADDRESS"]))
     try:
         remote = fabric_connect(Path(ours["FAB_KEY_FILE"]))(address)
         try:

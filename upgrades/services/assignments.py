@@ -28,7 +28,7 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
 
     Raises RecipeInvalid where it is certainly not begun and the site's recipe cannot be used.
     """
-    site, host = upgrade.instance, upgrade.instance.host
+    site = upgrade.instance
     recipe = _recipe_as_it_was(upgrade) if taken_over else _recipe_for(site, upgrade.recipe)
     begun = upgrade.state in (UpgradeState.RUNNING, UpgradeState.ROLLING_BACK)
     return Assignment(
@@ -37,7 +37,7 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
         in_doubt=taken_over and not begun,
         ground=Ground(ground_of(site, recipe), upgrade.pk),
         question=VersionQuestion(site_values(site, recipe), recipe.version_program),
-        recipe=with_approved_key(recipe, host),
+        recipe=with_approved_key(recipe, address_of(site.host)),
         values=upgrade_values(site, recipe, upgrade.from_version, upgrade.build) | {"UPGRADE": str(upgrade.pk)},
         artifact=upgrade.build.artifact_path,
         sha256=upgrade.build.sha256,
@@ -117,7 +117,7 @@ def upgrade_values(instance: Instance, recipe: Recipe, from_version: str, to: Bu
     return {
         **site_values(instance, recipe),
         **recipe.fixed,
-        **values_here(instance.host, recipe),
+        **values_here(address_of(instance.host), recipe),
         "DIRECTION": "down" if to.version_key < (key_of(from_version) or "") else "up",
         "FROM_VERSION": from_version,
         "TO_VERSION": to.version,

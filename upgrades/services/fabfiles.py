@@ -1,13 +1,15 @@
 """What an upgrade by a team's own fabfile needs beside what every other has: it runs on the dashboard's machine."""
 
+import json
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from django.conf import settings
 
-from instances.models import Host, Instance
+from instances.models import Instance
+from upgrades.contact import HostAddress
 from upgrades.recipes.recipe import Kind, Recipe
 
 
@@ -25,27 +27,24 @@ def _folder_here(instance: Instance) -> Path:
     return settings.VAR_DIR / "fabfile" / str(instance.pk)
 
 
-def values_here(host: Host, recipe: Recipe) -> Mapping[str, str]:
+def values_here(address: HostAddress, recipe: Recipe) -> Mapping[str, str]:
     if recipe.kind is Kind.HOST:
         return {}
     return {
         "FAB_HOME": str(settings.BASE_DIR),
         "FAB_OURS": sys.executable,
-        "FAB_HOST": f"{host.user}@{host.address}:{host.port}",
-        "FAB_ADDRESS": host.address,
-        "FAB_PORT": str(host.port),
-        "FAB_USER": host.user,
-        "FAB_HOST_KEY": host.host_key,
+        "FAB_HOST": f"{address.user}@{address.address}:{address.port}",
+        "FAB_ADDRESS": json.dumps(asdict(address)),
         "FAB_KEY_FILE": str(settings.SSH_KEY_FILE),
     }
 
 
-def with_approved_key(recipe: Recipe, host: Host) -> Recipe:
+def with_approved_key(recipe: Recipe, address: HostAddress) -> Recipe:
     """U6: the fabfile's connections know the host by its address and by its name here."""
     if recipe.kind is Kind.HOST:
         return recipe
-    names = ",".join(dict.fromkeys(_known_as(name, host.port) for name in (host.address, host.name)))
-    approved = f"{names} {host.host_key}\n".encode()
+    names = ",".join(dict.fromkeys(_known_as(name, address.port) for name in (address.address, address.name)))
+    approved = f"{names} {address.host_key}\n".encode()
     return replace(recipe, scripts={**recipe.scripts, "known_hosts": recipe.scripts["known_hosts"] + approved})
 
 
