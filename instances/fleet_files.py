@@ -17,7 +17,8 @@ from instances.exceptions import FleetInvalid
 CUSTOMER_KEYS = ("slug", "name")
 HOST_KEYS = ("name", "address", "port", "user", "host_key", "max_parallel")
 SITE_KEYS = (
-    "slug", "customer", "host", "kind", "path", "url", "recipe", "target", "health_url", "health_timeout_s",
+    "slug", "customer", "host", "kind", "path", "url", "recipe", "recipe_values", "target", "health_url",
+    "health_timeout_s",
     "version_url", "version_command", "backup_command", "migrate_command", "migrate_undo_command", "restart_command",
     "min_free_mb", "tags", "window",
 )  # fmt: skip

@@ -220,13 +220,15 @@ class SiteForm(forms.ModelForm, SeenForm):  # type: ignore[type-arg] # generic i
     class Meta:
         model = Instance
         fields = (
-            "slug", "kind", "customer", "host", "path", "url", "notes", "recipe", "health_url", "health_timeout_s",
+            "slug", "kind", "customer", "host", "path", "url", "notes", "recipe", "recipe_values", "health_url",
+            "health_timeout_s",
             "version_url", "version_command", "backup_command", "migrate_command", "migrate_undo_command",
             "restart_command", "min_free_mb",
         )  # fmt: skip
         labels = {
             "slug": gettext_lazy("Name"), "kind": gettext_lazy("Kind"), "path": gettext_lazy("Path"),
             "notes": gettext_lazy("Notes"), "health_timeout_s": gettext_lazy("Waits for health, in seconds"),
+            "recipe_values": gettext_lazy("Values for the recipe"),
             "version_command": gettext_lazy("Version command"),
             "backup_command": gettext_lazy("Backup command"),
             "migrate_command": gettext_lazy("Migrate command"),
@@ -239,8 +241,8 @@ class SiteForm(forms.ModelForm, SeenForm):  # type: ignore[type-arg] # generic i
             **{
                 name: forms.TextInput(attrs={"class": "mono"})
                 for name in (
-                    "path", "version_command", "backup_command", "migrate_command", "migrate_undo_command",
-                    "restart_command",
+                    "path", "recipe_values", "version_command", "backup_command", "migrate_command",
+                    "migrate_undo_command", "restart_command",
                 )
             },
         }  # fmt: skip

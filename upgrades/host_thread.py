@@ -32,7 +32,9 @@ from upgrades.exceptions import (
     TooLate,
     VersionUnreadable,
 )
+from upgrades.local_remote import LocalRemote
 from upgrades.recipes.bundle import build_bundle
+from upgrades.recipes.recipe import Kind
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +147,7 @@ class HostThread(threading.Thread):
         self._followers: dict[int, Follower] = {}
         self._heard: dict[int, dict[FrameKind, int]] = {}
         self._remote: Remote | None = None
+        self._here = LocalRemote()
         self._failures = 0
         self._to_stop: frozenset[int] = frozenset()  # replaced, never changed: two threads look at it
         self._to_cancel: frozenset[int] = frozenset()
@@ -298,7 +301,7 @@ class HostThread(threading.Thread):
         try:
             if assignment.back:
                 self._go_back(remote, assignment)
-            elif assignment.begun or remote.inspect(assignment.ground).begun:
+            elif assignment.begun or self._place(remote, assignment).inspect(assignment.ground).begun:
                 self._follow(remote, assignment)
             elif assignment.in_doubt or self._is_to_end(assignment.number):
                 self._drop(NotYet(assignment.number))
@@ -314,11 +317,15 @@ class HostThread(threading.Thread):
     def _go_back(self, remote: Remote, assignment: Assignment) -> None:
         """Each time begins once on the host, however often it is asked for."""
         try:
-            remote.go_back(assignment.ground, assignment.back)
+            self._place(remote, assignment).go_back(assignment.ground, assignment.back)
         except (SiteLocked, StartFailed) as error:
             self._drop(NotSentBack(assignment.number, error))
         else:
             self._follow(remote, assignment)
+
+    def _place(self, remote: Remote, assignment: Assignment) -> Remote:
+        """Where its steps run. The site itself is asked on its host in any case (U10)."""
+        return self._here if assignment.recipe.kind is Kind.FABFILE else remote
 
     def _drop(self, told: NotYet | Ended | Lingers | NotSentBack | NotBegun) -> None:
         self._forget(told.number)
@@ -341,21 +348,22 @@ class HostThread(threading.Thread):
         """
         if sha256_of(assignment.artifact) != assignment.sha256:
             raise ArtifactDamaged(f"The artefact {assignment.artifact} does not match its checksum.")
-        artifact = remote.send_artifact(assignment.artifact, assignment.sha256)
+        place = self._place(remote, assignment)
+        artifact = place.send_artifact(assignment.artifact, assignment.sha256)
         bundle = build_bundle(assignment.recipe, {**assignment.values, "ARTIFACT": artifact})
-        not_after = remote.inspect(assignment.ground).clock + BEGIN_WITHIN
+        not_after = place.inspect(assignment.ground).clock + BEGIN_WITHIN
         if self._is_to_end(assignment.number):
             self._drop(NotYet(assignment.number))
             return
-        self._launch(remote, assignment, bundle, not_after)
+        self._launch(place, assignment, bundle, not_after)
         self._follow(remote, assignment)
 
-    def _launch(self, remote: Remote, assignment: Assignment, bundle: bytes, not_after: int) -> None:
+    def _launch(self, place: Remote, assignment: Assignment, bundle: bytes, not_after: int) -> None:
         self._in_hand[assignment.number] = assignment.as_in_doubt()
         try:
-            remote.start(assignment.ground, bundle, not_after=not_after)
+            place.start(assignment.ground, bundle, not_after=not_after)
         except (AlreadyBegun, SiteLocked, TooLate, StartFailed):
-            if not remote.inspect(assignment.ground).begun:
+            if not place.inspect(assignment.ground).begun:
                 self._in_hand[assignment.number] = assignment
                 raise
 
@@ -366,7 +374,7 @@ class HostThread(threading.Thread):
         )
         self._in_hand[number] = assignment.as_begun()
         self._tell(Begun(number))
-        self._followers[number] = remote.follow(
+        self._followers[number] = self._place(remote, assignment).follow(
             assignment.ground, log_offset=offsets[FrameKind.LOG], events_offset=offsets[FrameKind.EVENTS]
         )
 
@@ -382,7 +390,8 @@ class HostThread(threading.Thread):
             return
         try:
             for number in sorted(waiting):
-                remote.stop(self._in_hand[number].ground)
+                assignment = self._in_hand[number]
+                self._place(remote, assignment).stop(assignment.ground)
                 self._stopped.add(number)
         except StopFailed as error:
             log.warning("%s does not stop upgrade %s: %s", self._address.name, number, error)
@@ -399,7 +408,8 @@ class HostThread(threading.Thread):
         self._cancels_from = time.monotonic() + CANCEL_AGAIN
         try:
             for number in sorted(waiting):
-                if not remote.cancel(self._in_hand[number].ground):
+                held = self._in_hand[number]
+                if not self._place(remote, held).cancel(held.ground):
                     self._followers.pop(number).close()
                     self._drop(Lingers(number))
         except StopFailed as error:

@@ -6,6 +6,7 @@ import instances.models.fleet
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.lookups
+import instances.models.fleet
 from django.conf import settings
 from django.db import migrations, models
 
@@ -75,6 +76,7 @@ class Migration(migrations.Migration):
                 ('url', models.URLField(blank=True, max_length=500)),
                 ('notes', models.TextField(blank=True)),
                 ('recipe', models.SlugField(default='symlink', max_length=60)),
+                ('recipe_values', models.TextField(blank=True, help_text='Instead of the recipe’s own, with a blank between: PACKAGE=acme PYTHON=python3.12. No secrets.', validators=[django.core.validators.RegexValidator('\\A[^\\x00-\\x1f\\x7f]*\\Z', 'One line, without control characters.'), instances.models.fleet.values_parse])),
                 ('health_url', models.URLField(blank=True, max_length=500)),
                 ('health_timeout_s', models.PositiveIntegerField(default=60, validators=[django.core.validators.MaxValueValidator(3600)])),
                 ('version_url', models.URLField(blank=True, max_length=500)),

@@ -17,6 +17,7 @@ from builds.versions import key_of
 from instances.choices import HostState, Kind, PinEndChoice
 from instances.pins import PinEnd
 from instances.querysets import HostQuerySet, InstanceQuerySet
+from instances.recipe_values import parse_values
 from releasemgr.lib.actors import Origin, name_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,14 @@ def no_page(name: str) -> None:
     """Raises ValidationError for a name that is a page's."""
     if name.lower() in PAGES:
         raise ValidationError(_("“%(name)s” is the address of a page. Choose another name.") % {"name": name})
+
+
+def values_parse(text: str) -> None:
+    """For a field that holds values for a recipe."""
+    try:
+        parse_values(text)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
 
 
 class Customer(models.Model):
@@ -182,6 +191,10 @@ class Instance(models.Model):
     tags = models.ManyToManyField(Tag, blank=True, related_name="instances")
 
     recipe = models.SlugField(max_length=60, default="symlink")
+    recipe_values = models.TextField(
+        blank=True, validators=[one_line, values_parse],
+        help_text=_("Instead of the recipe’s own, with a blank between: PACKAGE=acme PYTHON=python3.12. No secrets."),
+    )  # fmt: skip
     health_url = models.URLField(max_length=500, blank=True)
     health_timeout_s = models.PositiveIntegerField(default=60, validators=[MaxValueValidator(3600)])
     version_url = models.URLField(max_length=500, blank=True)
@@ -250,6 +263,11 @@ class Instance(models.Model):
     def pin_end(self) -> PinEnd:
         """How its pin ends; NEVER also without one."""
         return PinEnd(self.pin_ends or PinEnd.NEVER)
+
+    @property
+    def own_values(self) -> dict[str, str]:
+        """For its recipe, by name."""
+        return parse_values(self.recipe_values)
 
     def is_downgrade(self, build: Build) -> bool:
         """Whether the build is older than what the site runs (T4)."""

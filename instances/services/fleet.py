@@ -27,7 +27,8 @@ from releasemgr.lib.history.services import (
 CUSTOMER_FIELDS = ("slug", "name")
 HOST_FIELDS = ("name", "address", "port", "user", "enabled", "max_parallel")
 SITE_FIELDS = (
-    "slug", "customer", "host", "kind", "path", "url", "notes", "recipe", "health_url", "health_timeout_s",
+    "slug", "customer", "host", "kind", "path", "url", "notes", "recipe", "recipe_values", "health_url",
+    "health_timeout_s",
     "version_url", "version_command", "backup_command", "migrate_command", "migrate_undo_command", "restart_command",
     "min_free_mb",
 )  # fmt: skip

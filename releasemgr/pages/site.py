@@ -308,7 +308,7 @@ def _hooks(shown: Instance) -> list[tuple[str, str]]:
         (_("Health page"), shown.health_url), (_("Version page"), shown.version_url),
         (_("Version"), shown.version_command), (_("Backup"), shown.backup_command),
         (_("Migrate"), shown.migrate_command), (_("Undo migrate"), shown.migrate_undo_command),
-        (_("Restart"), shown.restart_command),
+        (_("Restart"), shown.restart_command), (_("Values"), shown.recipe_values),
     ]  # fmt: skip
     return [(title, command) for title, command in hooks if command]
 

@@ -27,7 +27,7 @@ from releasemgr.pages.once import once
 from releasemgr.pages.saving import seen_of
 from releasemgr.pages.site import EDIT, load_site
 from upgrades.night import DAY
-from upgrades.recipes.recipe import known_recipes
+from upgrades.recipes.reading import known_recipes
 from upgrades.services.planning import next_night
 
 ADD, DELETE = "instances.add_instance", "instances.delete_instance"

@@ -150,7 +150,8 @@ def test_a_target_that_may_not_be_set_is_an_error(write: Any, target: str, words
 
 
 def test_a_changed_file_changes_what_differs_and_leaves_what_it_does_not_name(write: Any) -> None:
-    bring_in(write(fleet(restart_command="restart shop")))
+    bring_in(write(fleet(restart_command="restart shop", recipe_values="PACKAGE='acme [pdf]'")))
+    assert Instance.objects.get(slug="shop").own_values == {"PACKAGE": "acme [pdf]"}
     Instance.objects.update(notes="Ask Jane first")
 
     report = bring_in(write(fleet(path="/srv/new", min_free_mb=500)))
@@ -332,6 +333,10 @@ def test_csv_is_read_as_spreadsheets_write_it(write: Any, content: str, bom: str
         ),
         (f"{HEAD}\n{ROW.replace('22', 'abc')}\n", ["line 2, host_port: “abc” value must be an integer."]),
         (f"{HEAD}\n{ROW.replace('live', 'prod')}\n", ["line 2, kind: “prod” is not a kind. It is live or test."]),
+        (
+            f"{HEAD},recipe_values\n{ROW},PACKAGE\n",
+            ["line 2, recipe_values: “PACKAGE” is not a value such as PACKAGE=acme; quote what has blanks in it."],
+        ),
         (
             f'{HEAD},restart_command\n{ROW},"two\nlines"\nsecond,acme,web1,,,live,srv,\n',
             [

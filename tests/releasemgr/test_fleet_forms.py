@@ -129,6 +129,7 @@ def test_t3_before_saving_the_form_says_what_tonight_would_do(
         ({"slug": "other"}, "slug", "Site with this Slug already exists."),
         ({"path": "srv/acme"}, "path", "An absolute path, without a slash at its end."),
         ({"path": "/srv/other", "host": "web2"}, "__all__", "already exists"),
+        ({"recipe_values": "acme"}, "recipe_values", "“acme” is not a value such as PACKAGE=acme"),
         ({"recipe": "magic"}, "recipe", "magic is not one of the available choices."),
         ({"customer": "nobody"}, "customer", "Select a valid choice."),
         ({"window": "Mon 01:00-01:05 UTC"}, "window", "A window has to be 15 minutes long at least."),

@@ -32,7 +32,7 @@ from upgrades.exceptions import (
 )
 from upgrades.recipes.bundle import build_bundle
 from upgrades.recipes.journal import Journal, StepEnded
-from upgrades.recipes.recipe import load_recipe
+from upgrades.recipes.reading import load_recipe
 from upgrades.recipes.verdict import Detail, Ending, judge
 from upgrades.remote import Limits, fabric_connect, offered_host_key
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from upgrades.recipes.bundle import build_bundle
 from upgrades.recipes.commands import host_command, lines
 from upgrades.recipes.journal import Event, Journal, StepEnded, StepStarted
-from upgrades.recipes.recipe import Recipe, load_recipe
+from upgrades.recipes.reading import load_recipe
+from upgrades.recipes.recipe import Recipe
 from upgrades.recipes.verdict import Remains, Verdict, judge
 
 FRAME = re.compile(rb"([LEBDGV]) (\d+) (\d+)\n")
@@ -52,6 +53,8 @@ class Site:
     shell: str = "sh"
     account: str = ""
     """Runs the host's scripts; empty for the one that tests."""
+    patience: float = 20.0
+    """Seconds until an upgrade has to have ended."""
     values: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -109,8 +112,10 @@ class Site:
         return [event.step for event in self.events(number) if isinstance(event, StepStarted)]
 
     def verdict(self, number: int = 1) -> Verdict:
-        reported = (self.path / "current" / "VERSION").read_text()
-        return judge(self.events(number), self.result(number) or Remains(self.values["FROM_VERSION"], reported))
+        return judge(self.events(number), self.result(number) or self._remains())
+
+    def _remains(self) -> Remains:
+        return Remains(self.values["FROM_VERSION"], (self.path / "current" / "VERSION").read_text())
 
     def launch(
         self, number: int = 1, *, recipe: Recipe | None = None, not_after: int = FAR_AHEAD
@@ -153,7 +158,7 @@ class Site:
         return self.verdict(number)
 
     def wait_for_end(self, number: int = 1) -> None:
-        wait_until(lambda: self.result(number) is not None)
+        wait_until(lambda: self.result(number) is not None, self.patience)
         wait_until(lambda: not self.inspect(number)[1])
 
     def follow(self, number: int = 1, log_offset: int = 0, events_offset: int = 0) -> list[tuple[str, int, bytes]]:

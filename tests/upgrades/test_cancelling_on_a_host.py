@@ -13,7 +13,8 @@ import pytest
 from tests.upgrades.sites import WAIT_FOR_GO, Site, wait_until
 from upgrades.recipes.commands import lines
 from upgrades.recipes.journal import WayBackBegun
-from upgrades.recipes.recipe import Phase, Recipe, Step, load_recipe
+from upgrades.recipes.reading import load_recipe
+from upgrades.recipes.recipe import Phase, Recipe, Step
 from upgrades.recipes.verdict import Detail, Ending
 
 pytestmark = pytest.mark.shell

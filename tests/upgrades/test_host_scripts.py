@@ -16,9 +16,11 @@ import pytest
 
 from tests.upgrades.sites import FAR_AHEAD, WAIT_FOR_GO, Site, make_artifact, read_frames, wait_until
 from upgrades.recipes.bundle import build_bundle
-from upgrades.recipes.commands import HOST_SCRIPTS, host_command, lines, value_lines
+from upgrades.recipes.commands import host_command, lines, value_lines
 from upgrades.recipes.journal import StepEnded, Stopped, Unreadable, UpgradeBegun, VersionRead, WayBackBegun
-from upgrades.recipes.recipe import SHIPPED, Phase, Recipe, Step, load_recipe
+from upgrades.recipes.reading import load_recipe
+from upgrades.recipes.recipe import Phase, Recipe, Step
+from upgrades.recipes.recipe_file import SHIPPED
 from upgrades.recipes.verdict import Detail, Ending
 
 pytestmark = pytest.mark.shell
@@ -280,6 +282,61 @@ def test_the_runner_itself_reads_the_version_back(site: Site) -> None:
     verdict = site.run_upgrade(recipe=own_recipe("echo done"))
     assert (verdict.ending, verdict.detail) == (Ending.ROLLED_BACK, Detail.OTHER_VERSION)
     assert (verdict.failed_step, site.steps()) == (None, {"own-1": 0})
+
+
+IN_ONE_LINE = """\
+title = "In one line each"
+version_command = 'cat current/VERSION'
+
+[[steps]]
+name = "deploy"
+title = "Deploy"
+phase = "change"
+command = 'sh ./deploy.sh "$TO_VERSION" "it is $SITE" # and no more'
+timeout = 30
+
+[[way_back]]
+name = "deploy-old"
+title = "Deploy the old version"
+undoes = "deploy"
+command = 'sh ./deploy.sh "$FROM_VERSION" back'
+timeout = 30
+"""
+
+
+def site_with_a_deploy_script(site: Site, folder: Path) -> Recipe:
+    """A shell script that was there before us, and a recipe of one line that calls it."""
+    (site.path / "deploy.sh").write_text(
+        'echo "$#: $2"; [ "$1" != "$BROKEN" ] || exit 5; echo "$1" >current/VERSION\n',
+    )
+    (folder / "lines").mkdir()
+    (folder / "lines" / "recipe.toml").write_text(IN_ONE_LINE)
+    site.values |= {"SITE": """$(touch hacked) '"; touch hacked""", "BROKEN": ""}
+    return load_recipe("lines", [folder])
+
+
+def test_a_step_of_one_line_calls_a_script_that_was_there_before(any_shell_site: Site, tmp_path: Path) -> None:
+    """U8: no value becomes part of a command."""
+    site = any_shell_site
+    recipe = site_with_a_deploy_script(site, tmp_path)
+    verdict = site.run_upgrade(recipe=recipe)
+    assert (verdict.ending, verdict.version_after) == (Ending.SUCCEEDED, "1.1")
+    assert """2: it is $(touch hacked) '"; touch hacked\n""" in site.log()
+    assert not (site.path / "hacked").exists()
+
+
+def test_a_way_back_of_one_line_is_gone(site: Site, tmp_path: Path) -> None:
+    recipe = site_with_a_deploy_script(site, tmp_path)
+    site.values["BROKEN"] = "1.1"
+    verdict = site.run_upgrade(recipe=recipe)
+    assert (verdict.ending, verdict.failed_step) == (Ending.ROLLED_BACK, "deploy")
+    assert site.steps() == {"deploy": 5, "deploy-old": 0}
+
+
+def test_a_version_of_one_line_is_asked_outside_an_upgrade_too(site: Site, tmp_path: Path) -> None:
+    recipe = site_with_a_deploy_script(site, tmp_path)
+    request = lines(10) + value_lines(site.values) + b"\n" + recipe.version_program
+    assert site.run("version", request).stdout == b"1.0\n"
 
 
 def stop(site: Site, number: int = 1) -> tuple[int, bytes]:
@@ -849,7 +906,7 @@ def test_an_artifact_whose_sending_broke_off_is_gone_on_with(any_shell_site: Sit
 
 
 def test_shellcheck_has_nothing_to_say() -> None:
-    scripts = [str(path) for path in sorted([*HOST_SCRIPTS.glob("*.sh"), *SHIPPED.glob("symlink/*.sh")])]
+    scripts = [str(path) for path in sorted(SHIPPED.glob("*/*.sh"))]
     assert len(scripts) > 15
     shellcheck = Path(sys.executable).parent / "shellcheck"
     answer = subprocess.run([shellcheck, "--shell=sh", *scripts], capture_output=True, text=True, check=False)

@@ -27,7 +27,10 @@ from upgrades.recipes.journal import (
     WayBackBegun,
     read_event,
 )
-from upgrades.recipes.recipe import FORWARD, Phase, load_recipe
+from upgrades.recipes.reading import known_recipes, load_recipe, read_recipe
+from upgrades.recipes.recipe import FORWARD, Kind, Phase, Recipe
+from upgrades.recipes.recipe_file import SHARED, Complaint
+from upgrades.recipes.toml_lines import line_of
 from upgrades.recipes.verdict import Detail, Ending, Remains, judge, same_version
 
 GOOD = """\
@@ -111,6 +114,14 @@ def test_a_team_s_own_recipe_wins_over_the_shipped_one(tmp_path: Path) -> None:
         ('run = "stop.sh"', 'run = "../stop.sh"', "steps[1].run: “../stop.sh” is no name of a script"),
         ('version = "version.sh"', 'version = "v.sh"', "version: there is no file v.sh beside it"),
         ('run = "stop.sh"\ntimeout = 60', 'run = "stop.sh"\ntimeout = 0', "steps[1].timeout: whole seconds"),
+        ('run = "stop.sh"', "", "steps[1].run: either this, a script, or command, one line of shell"),
+        ('run = "stop.sh"', 'run = "stop.sh"\ncommand = "true"', "steps[1].run: either this, a script, or command"),
+        ('run = "stop.sh"', 'command = " "', "steps[1].command: a text is needed"),
+        ('run = "stop.sh"', 'command = "a\\nb"', "steps[1].command: one line; what needs more is a script"),
+        ('run = "stop.sh"', 'command = """a\nb"""', "steps[1].command: one line"),
+        ('run = "start.sh"', 'command = "a\\r"', "way_back[1].command: one line"),
+        ('version = "version.sh"', "", "version: either this, a script, or version_command, one line of shell"),
+        ('version = "version.sh"', 'version_command = "\\u0000"', "version_command: one line"),
         (
             'run = "stop.sh"\ntimeout = 60',
             'run = "stop.sh"\ntimeout = true',
@@ -119,7 +130,7 @@ def test_a_team_s_own_recipe_wins_over_the_shipped_one(tmp_path: Path) -> None:
         ('run = "stop.sh"\ntimeout = 60', 'run = "stop.sh"', "steps[1].timeout: whole seconds"),
         ('name = "stop"', 'name = "Stop it"', "steps[1].name: “Stop it”"),
         ('undoes = "stop"', 'undoes = "halt"', "way_back[1].undoes: there is no step “halt”"),
-        ('name = "start"', 'name = "stop"', "name: “stop” is used 2 times"),
+        ('name = "start"', 'name = "stop"', "way_back[1].name: “stop” is the name of a step already"),
         ("\n\n", '\npoint_of_no_return = "halt"\n\n', "point_of_no_return: there is no step “halt”"),
         ("\n\n", "\npoint_of_no_return = 6\n\n", "point_of_no_return: a text is needed"),
         (
@@ -128,15 +139,20 @@ def test_a_team_s_own_recipe_wins_over_the_shipped_one(tmp_path: Path) -> None:
             "point_of_no_return: “look” (verify) comes after what is changed",
         ),
         ("[[way_back]]", "[way_back]", "way_back: written as [[way_back]] tables"),
+        ("\n\n", "\nvalues = 1\n\n", "values: written as a [values] table"),
+        ("[[way_back]]", '[values]\npackage = "a"\n[[way_back]]', "values.package: capital letters, digits"),
+        ("[[way_back]]", "[values]\nA = 1\n[[way_back]]", "values.A: a text of one line"),
+        ("[[way_back]]", '[values]\nA = "b\\n"\n[[way_back]]', "values.A: a text of one line"),
+        ("[[way_back]]", '[values]\nSITE = "a"\n[[way_back]]', "values.SITE: has a meaning of its own already"),
         (
             "[[way_back]]",
             SECOND.format(name="stop", phase="change") + "[[way_back]]",
-            "“stop” is used 2 times",
+            "steps[2].name: “stop” is the name of a step already",
         ),
         (
             "[[way_back]]",
             SECOND.format(name="look", phase="check") + "[[way_back]]",
-            "steps: “look” (check) comes after “stop” (change)",
+            "steps[2].phase: “look” (check) comes after “stop” (change)",
         ),
     ],
 )
@@ -147,6 +163,169 @@ def test_an_invalid_recipe_names_the_file_and_the_key(tmp_path: Path, old: str, 
         load_recipe("ours", [tmp_path])
     assert str(caught.value).startswith(f"{path}: ")
     assert complaint in str(caught.value)
+
+
+FAULTY = """\
+title = ""
+author = "me"
+
+[[steps]]
+name = "stop"
+title = '''
+phase = "never"
+[[steps]] ''' # a text of several lines, with what looks like keys in it
+phase = "deploy"
+run = "stop.sh"
+timeout = 60
+
+[[ steps ]]
+name = "Stop it"
+title = "Stop"
+phase = "check"
+command = "true"
+run = "stop.sh"
+
+[[way_back]]
+name = "stop"
+title = "Start again"
+undoes = "halt"
+run = "start.sh"
+timeout = "60"
+"""
+
+
+def test_all_that_is_wrong_in_a_recipe_is_told_at_once_with_its_line(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, FAULTY)
+    recipe, complaints = read_recipe(path)
+    assert recipe is None
+    assert [(one.line, one.key) for one in complaints] == [
+        (None, "version"),
+        (1, "title"),
+        (2, "author"),
+        (9, "steps[1].phase"),
+        (13, "steps[2].timeout"),
+        (14, "steps[2].name"),
+        (18, "steps[2].run"),
+        (21, "way_back[1].name"),
+        (23, "way_back[1].undoes"),
+        (25, "way_back[1].timeout"),
+    ]
+    with pytest.raises(RecipeInvalid, match=r"recipe\.toml: version: either .*\. And 9 more\.$"):
+        load_recipe("ours", [tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ('title = "Ours"\n\nversion = [\n\n', 3, "Invalid value (at end of document)."),
+        ('title = "Ours"\ntitle = "Mine"\n', 2, "Cannot overwrite a value (at line 2, column 15)."),
+        ('title = "Ours"\n\ufffd', 2, "Invalid statement (at line 2, column 1)."),
+    ],
+)
+def test_what_is_no_toml_is_told_with_its_line(tmp_path: Path, text: str, line: int, said: str) -> None:
+    path = write_recipe(tmp_path, text)
+    assert read_recipe(path) == (None, [Complaint("", said, line)])
+
+
+def test_a_file_that_is_no_text_or_cannot_be_read_is_told(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, GOOD)
+    path.write_bytes(b'title = "Ours"\n# \xff\n')
+    [complaint] = read_recipe(path)[1]
+    assert (complaint.line, complaint.text[:16]) == (2, "It is not UTF-8:")
+    path.unlink()
+    path.mkdir()
+    assert read_recipe(path)[1] == [Complaint("", "It cannot be read: Is a directory.", None)]
+
+
+def test_a_key_that_stands_in_no_line_of_its_own_is_told_at_its_table(tmp_path: Path) -> None:
+    """Of a list written in one line, too."""
+    assert line_of('[[steps]]\nname = "a"\n', "steps[1].phase") == 1
+    assert line_of('\nsteps = [{name = "a"}]\n', "steps[1].phase") == 2
+    assert line_of('title = \'it is \\\'\nversion = "\\"\\"\\""\nsteps = 1\n', "steps") == 3
+    assert line_of("", "steps[1].phase") is None
+
+
+LINES = (
+    GOOD.replace('version = "version.sh"', """version_command = 'cat "VERSION"'""")
+    .replace('run = "stop.sh"', "command = 'systemctl stop \"acme@$SITE\" # ü'")
+    .replace('run = "start.sh"', """command = 'systemctl start "acme@$SITE"'""")
+)
+
+
+def test_one_line_of_shell_stands_in_the_recipe_itself_and_travels_as_a_script(tmp_path: Path) -> None:
+    write_recipe(tmp_path, LINES)
+    recipe = load_recipe("ours", [tmp_path])
+    assert [recipe.scripts[step.run].decode() for step in (*recipe.steps, *recipe.way_back)] == [
+        'systemctl stop "acme@$SITE" # ü\n',
+        'systemctl start "acme@$SITE"\n',
+    ]
+    files = files_of(build_bundle(recipe, {}))
+    assert files["version.sh"] == recipe.version_program == b'cat "VERSION"\n'
+    assert files["plan"].decode().splitlines() == [
+        "change 1 stop 60 stop.command -",
+        "back 1 start 60 start.command stop",
+    ]
+    assert files["steps/start.command"] == b'systemctl start "acme@$SITE"\n'
+
+
+FABFILE = """\
+kind = "fabfile"
+title = "Our fabfile"
+version = "version.sh"
+fabfile = "/srv/deploy/fabfile.py"
+python = "/srv/deploy/.venv/bin/python"
+task = "deploy"
+rollback_task = "ops.rollback"
+timeout = 60
+
+[parameters]
+host = "-H"
+version = "--version"
+"""
+
+
+def test_a_recipe_may_name_a_task_of_a_fabfile_whose_steps_run_here(tmp_path: Path) -> None:
+    write_recipe(tmp_path, FABFILE)
+    recipe = load_recipe("ours", [tmp_path])
+    assert recipe.kind is Kind.FABFILE
+    assert [(step.phase, step.name) for step in recipe.steps] == [
+        (Phase.CHECK, "check"), (Phase.CHANGE, "deploy"), (Phase.VERIFY, "health"), (Phase.FINISH, "prune"),
+    ]  # fmt: skip
+    assert [(step.name, step.undoes) for step in recipe.way_back] == [("rollback", "deploy")]
+    assert recipe.point_of_no_return == "deploy"
+    assert recipe.fixed == {
+        "FAB_FILE": "/srv/deploy/fabfile.py",
+        "FAB_PYTHON": "/srv/deploy/.venv/bin/python",
+        "FAB_TASK": "deploy",
+        "FAB_ROLLBACK_TASK": "ops.rollback",
+        "FAB_PARAMETERS": "host=-H version=--version",
+    }
+    files = files_of(build_bundle(recipe, {}))
+    assert files["steps/site-version"] == recipe.version_program == b"true\n"
+    assert files["version.sh"] == files["steps/fab-version.sh"] != recipe.version_program
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('"fabfile"', '"fabric"', "kind: one of host, fabfile"),
+        ("/srv/deploy/f", "f", "fabfile: an absolute path on the dashboard's machine"),
+        ('python = "/srv/deploy/.venv/bin/python"', "", "python: a text is needed"),
+        ('"deploy"', '"deploy; rm"', "task: “deploy; rm” is no name of a task"),
+        ('"ops.rollback"', '"-x"', "rollback_task: “-x” is no name of a task"),
+        ("timeout = 60", 'timeout = 60\nknown_hosts = "/nowhere"', "known_hosts: there is no file /nowhere"),
+        ("timeout = 60", 'timeout = 60\nsteps = "a"', "steps: unknown key"),
+        ("timeout = 60", "", "timeout: whole seconds"),
+        ("[parameters]", "[values]", "parameters: written as a [parameters] table"),
+        ('\nversion = "--version"', "", "parameters: written as a [parameters] table, with version"),
+        ('host = "-H"', 'server = "-H"', "parameters.server: unknown; known are version, site, path, host, artifact"),
+        ('host = "-H"', 'host = "$(x)"', "parameters.host: a long option of the task, such as --site, or -H"),
+    ],
+)
+def test_an_invalid_recipe_of_a_fabfile_names_the_key(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    assert old in FABFILE
+    path = write_recipe(tmp_path, FABFILE.replace(old, new, 1))
+    assert [one for one in read_recipe(path)[1] if str(one).startswith(complaint)]
 
 
 @pytest.mark.parametrize(
@@ -197,14 +376,17 @@ def test_an_unknown_recipe_is_said_to_be_unknown(name: str, tmp_path: Path) -> N
 
 def test_a_bundle_holds_the_plan_the_values_and_every_script() -> None:
     recipe = load_recipe("symlink")
-    bundle = build_bundle(recipe, {"SITE": "Ä ' $x", "HOST": ""})
-    with tarfile.open(fileobj=io.BytesIO(bundle)) as tar:
-        files = {entry.name: _content(tar, entry) for entry in tar}
+    files = files_of(build_bundle(recipe, {"SITE": "Ä ' $x", "HOST": ""}))
     assert files["env"] == "HOST=\nSITE=Ä ' $x\n".encode()
     assert files["plan"].decode().splitlines()[5] == "change 6 switch 60 switch.sh -"
     assert files["plan"].decode().splitlines()[10] == "back 1 switch-back 60 switch-back.sh switch"
     assert files["no-return"] == b"switch\n"
     assert {"run.sh", "compare.sh", "version.sh", "steps/hook.sh", "steps/unpack.sh"} <= set(files)
+
+
+def files_of(bundle: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(bundle)) as tar:
+        return {entry.name: _content(tar, entry) for entry in tar}
 
 
 def _content(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
@@ -222,9 +404,27 @@ def test_the_recipe_in_the_documentation_is_one(tmp_path: Path) -> None:
     assert [step.undoes for step in load_recipe("ours", [tmp_path]).way_back] == ["stop"]
 
 
-def test_the_documentation_tells_each_step_of_the_shipped_recipe() -> None:
-    told = re.findall(r"^\| ([a-z-]+) \| ([a-z]+) \| ", DOCS, re.MULTILINE)
-    assert told == [("step", "phase"), *((step.name, step.phase) for step in load_recipe("symlink").steps)]
+@pytest.mark.parametrize("recipe", known_recipes(), ids=lambda recipe: recipe.name)
+def test_the_documentation_tells_each_step_and_each_value_of_a_shipped_recipe(recipe: Recipe) -> None:
+    section = DOCS.partition(f"\n## The {recipe.name} recipe\n")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| ([a-z-]+) \| ([a-z]+) \| ", section, re.MULTILINE)
+    assert told == [("step", "phase"), *((step.name, step.phase) for step in recipe.steps)]
+    values = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    assert re.findall(r"`([A-Z_]+)`", " ".join(values)) == list(recipe.values)
+
+
+def test_the_documentation_tells_each_shared_script() -> None:
+    section = DOCS.partition("`upgrades/recipes/shared`.\n")[2].partition("\n### ")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    assert set(re.findall(r"`([a-z-]+\.sh)`", " ".join(rows))) == {path.name for path in SHARED.glob("*.sh")}
+
+
+def test_a_script_beside_a_recipe_wins_over_the_shared_one(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, GOOD.replace("stop.sh", "health.sh"))
+    shared = load_recipe("ours", [tmp_path]).scripts["health.sh"]
+    assert shared == (SHARED / "health.sh").read_bytes()
+    (path.parent / "health.sh").write_text("true\n")
+    assert load_recipe("ours", [tmp_path]).scripts["health.sh"] == b"true\n"
 
 
 def test_the_same_upgrade_gives_the_same_bundle() -> None:

@@ -14,7 +14,7 @@ def build_bundle(recipe: Recipe, values: Mapping[str, str]) -> bytes:
         "run.sh": host_script("run"),
         "compare.sh": host_script("compare"),
         "groups.sh": host_script("groups"),
-        "version.sh": recipe.version_program,
+        "version.sh": recipe.scripts[recipe.runner_version or recipe.version_script],
         "env": value_lines(values),
         "plan": _plan(recipe),
         "no-return": lines(recipe.point_of_no_return or ""),

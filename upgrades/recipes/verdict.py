@@ -100,7 +100,7 @@ class _Story:
         self.ended = [event for event in events if isinstance(event, StepEnded)]
         self.started = [event for event in events if isinstance(event, StepStarted)]
         begins = [place for place, event in enumerate(events) if isinstance(event, WayBackBegun)]
-        after = events[begins[-1] :] if begins else ()
+        after = events[begins[-1] :] if begins else events
         self.last_way_back = [event for event in after if isinstance(event, StepEnded)]
         self.stopped = next((event for event in events if isinstance(event, Stopped)), None)
         self.begun = next((event for event in events if isinstance(event, UpgradeBegun)), None)

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db.models import F, Max
 from django.db.models.functions import Length
 
+from builds.models import Build
 from builds.versions import key_of, parse_version
 from instances.models import Host, Instance
 from upgrades.assignment import Assignment, VersionQuestion
@@ -11,7 +12,9 @@ from upgrades.choices import UpgradeState
 from upgrades.contact import Ground, HostAddress
 from upgrades.exceptions import RecipeInvalid
 from upgrades.models import LogChunk, Upgrade
-from upgrades.recipes.recipe import Recipe, load_recipe
+from upgrades.recipes.reading import load_recipe
+from upgrades.recipes.recipe import Kind, Recipe
+from upgrades.services.fabfiles import ground_of, has_begun_here, values_here, with_approved_key
 
 KEEP_RELEASES = 3
 
@@ -25,16 +28,17 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
 
     Raises RecipeInvalid where it is certainly not begun and the site's recipe cannot be used.
     """
-    recipe = _recipe_as_it_was(upgrade.recipe) if taken_over else load_recipe(upgrade.recipe, settings.RECIPE_DIRS)
+    site = upgrade.instance
+    recipe = _recipe_as_it_was(upgrade) if taken_over else _recipe_for(site, upgrade.recipe)
     begun = upgrade.state in (UpgradeState.RUNNING, UpgradeState.ROLLING_BACK)
     return Assignment(
         number=upgrade.pk,
         begun=begun,
         in_doubt=taken_over and not begun,
-        ground=Ground(upgrade.instance.path, upgrade.pk),
-        question=VersionQuestion(site_values(upgrade.instance), recipe.version_program),
-        recipe=recipe,
-        values=_values(upgrade),
+        ground=Ground(ground_of(site, recipe), upgrade.pk),
+        question=VersionQuestion(site_values(site, recipe), recipe.version_program),
+        recipe=with_approved_key(recipe, address_of(site.host)),
+        values=upgrade_values(site, recipe, upgrade.from_version, upgrade.build) | {"UPGRADE": str(upgrade.pk)},
         artifact=upgrade.build.artifact_path,
         sha256=upgrade.build.sha256,
         from_key=upgrade.instance.reported_key or "",
@@ -45,18 +49,34 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
     )
 
 
-def _recipe_as_it_was(name: str) -> Recipe:
-    """The host has its copy of a recipe that was broken here since: what runs there is watched all the same."""
+def _recipe_as_it_was(upgrade: Upgrade) -> Recipe:
+    """What runs has its copy of a recipe that was broken here since: it is watched all the same, where it runs."""
+    name = upgrade.recipe
     try:
         return load_recipe(name, settings.RECIPE_DIRS)
     except RecipeInvalid:
-        return Recipe(name, name, "unknown", (), (), {"unknown": b""})
+        kind = Kind.FABFILE if has_begun_here(upgrade.instance, upgrade.pk) else Kind.HOST
+        return Recipe(name, name, "unknown", (), (), {"unknown": b"", "known_hosts": b""}, kind=kind)
+
+
+def _recipe_for(instance: Instance, name: str) -> Recipe:
+    """Raises RecipeInvalid, also where the site has values that the recipe does not know."""
+    recipe = load_recipe(name, settings.RECIPE_DIRS)
+    refuse_unknown_values(instance, recipe)
+    return recipe
+
+
+def refuse_unknown_values(instance: Instance, recipe: Recipe) -> None:
+    """Raises RecipeInvalid."""
+    if unknown := sorted(instance.own_values.keys() - recipe.values.keys()):
+        known = f"it knows {', '.join(recipe.values)}" if recipe.values else "it knows none"
+        raise RecipeInvalid(f"{instance} sets {', '.join(unknown)} for the recipe “{recipe.name}”, but {known}.")
 
 
 def question_for(instance: Instance) -> VersionQuestion:
     """How the site is asked for its version. Raises RecipeInvalid."""
-    recipe = load_recipe(instance.recipe, settings.RECIPE_DIRS)
-    return VersionQuestion(site_values(instance), recipe.version_program)
+    recipe = _recipe_for(instance, instance.recipe)
+    return VersionQuestion(site_values(instance, recipe), recipe.version_program)
 
 
 def log_size(upgrade: Upgrade) -> int:
@@ -65,8 +85,17 @@ def log_size(upgrade: Upgrade) -> int:
     return ends.aggregate(size=Max("end"))["size"] or 0
 
 
-def site_values(instance: Instance) -> dict[str, str]:
-    """The environment of every script that runs for this site."""
+def site_values(instance: Instance, recipe: Recipe) -> dict[str, str]:
+    """The environment of every script that runs for this site: what is its own comes before what is the recipe's.
+
+    A value of the recipe that is empty is left out: many a program takes an empty variable for a setting.
+    """
+    ours, own = _site_values(instance), instance.own_values
+    values = {name: own.get(name, value) for name, value in recipe.values.items()}
+    return ours | {name: value for name, value in values.items() if value and not ours.get(name)}
+
+
+def _site_values(instance: Instance) -> dict[str, str]:
     return {
         "SITE": instance.slug,
         "HOST": instance.host.name,
@@ -84,12 +113,15 @@ def site_values(instance: Instance) -> dict[str, str]:
     }
 
 
-def _values(upgrade: Upgrade) -> dict[str, str]:
-    return site_values(upgrade.instance) | {
-        "UPGRADE": str(upgrade.pk),
-        "DIRECTION": "down" if upgrade.build.version_key < (key_of(upgrade.from_version) or "") else "up",
-        "FROM_VERSION": upgrade.from_version,
-        "TO_VERSION": upgrade.build.version,
-        "TO_VERSION_CANONICAL": str(parse_version(upgrade.build.version)),
-        "ARTIFACT_SHA256": upgrade.build.sha256,
+def upgrade_values(instance: Instance, recipe: Recipe, from_version: str, to: Build) -> dict[str, str]:
+    """The environment of every step of an upgrade, but for its number, and the artefact, whose place its host tells."""
+    return {
+        **site_values(instance, recipe),
+        **recipe.fixed,
+        **values_here(address_of(instance.host), recipe),
+        "DIRECTION": "down" if to.version_key < (key_of(from_version) or "") else "up",
+        "FROM_VERSION": from_version,
+        "TO_VERSION": to.version,
+        "TO_VERSION_CANONICAL": str(parse_version(to.version)),
+        "ARTIFACT_SHA256": to.sha256,
     }

@@ -25,7 +25,8 @@ from upgrades.models import Policy, RunHalt, Upgrade
 from upgrades.night import Night
 from upgrades.plan import Facts, Rule, SiteFacts
 from upgrades.querysets import UpgradeQuerySet
-from upgrades.recipes.recipe import Recipe, load_recipe
+from upgrades.recipes.reading import load_recipe
+from upgrades.recipes.recipe import Recipe
 
 USUAL = timedelta(minutes=15)
 """How long an upgrade takes where neither the site's past nor its recipe says (P6)."""
@@ -33,9 +34,9 @@ MARGIN = 1.5
 REMEMBERED = timedelta(days=180)
 LONGEST_RUN = timedelta(days=1)
 LOOKED_AT = (
-    "slug", "kind", "customer", "recipe", "migrate_command", "migrate_undo_command", "target_channel", "target_build",
-    "pin_ends", "pin_until", "pin_then", "downgrade_from_key", "reported_version", "reported_key", "host__name",
-    "host__enabled", "host__host_key", "host__offered_key",
+    "slug", "kind", "customer", "recipe", "recipe_values", "migrate_command", "migrate_undo_command", "target_channel",
+    "target_build", "pin_ends", "pin_until", "pin_then", "downgrade_from_key", "reported_version", "reported_key",
+    "host__name", "host__enabled", "host__host_key", "host__offered_key",
 )  # fmt: skip
 """What of a site and its host the plan depends on."""
 ALWAYS_WAIVED = frozenset({Rule.PARKED, Rule.BLOCKED})
@@ -155,7 +156,11 @@ class _Around:
     def _goes_down(self, site: Instance) -> bool:
         """Whether the recipe has a way down, and the site's own migrations can be undone (T4)."""
         recipe = self.recipes.get(site.recipe)
-        return bool(recipe and recipe.way_down and (not site.migrate_command or site.migrate_undo_command))
+        if recipe is None or not recipe.way_down:
+            return False
+        values = {**recipe.values, **site.own_values}
+        migrates = site.migrate_command or values.get("MIGRATE_COMMAND")
+        return not migrates or bool(site.migrate_undo_command or values.get("MIGRATE_UNDO_COMMAND"))
 
 
 def _channel(name: str | None) -> Maturity | None:

@@ -45,9 +45,5 @@ while read -r age release; do
     fi
 done <"$STEP_DIR/releases-by-age"
 
-# The last 20 upgrades keep their logs on the host.
-cd "$SITE_PATH/.releasemgr/upgrades" || exit 1
-for old in $(printf '%s\n' [0-9]* | sort -rn | tail -n +21); do
-    [ "$old" = "$UPGRADE" ] || rm -rf "./$old" || failures=1
-done
+sh "$BUNDLE/steps/remove-old-upgrades.sh" || failures=1
 exit "$failures"

@@ -4,7 +4,12 @@ if [ -z "${HEALTH_URL-}" ]; then
     echo "No health address is set for this site."
     exit 0
 fi
-page=$STEP_DIR/health.page
+folder=${STEP_DIR-}
+if [ -z "$folder" ]; then # asked for outside of an upgrade's folder
+    folder=$(mktemp -d) || exit 1
+    trap 'rm -rf "$folder"' EXIT
+fi
+page=$folder/health.page
 
 by_python='
 import sys, urllib.error, urllib.request

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the site itself reports: its own command, its page, or the file in its current release.
+# What the site itself reports: by its own command, on its page, or else as its recipe asks it.
 set -u
 
 by_python='
@@ -18,11 +18,13 @@ fetch() {
     fi
 }
 
-if [ -n "${VERSION_COMMAND-}" ]; then
-    answer=$(cd "$SITE_PATH" && sh -c "$VERSION_COMMAND") || exit 1
-elif [ -n "${VERSION_URL-}" ]; then
-    answer=$(fetch "$VERSION_URL") || exit 1
+command=${VERSION_COMMAND-}
+if [ -z "$command${VERSION_URL-}" ]; then
+    command=${VERSION_FALLBACK:-cat current/VERSION}
+fi
+if [ -n "$command" ]; then
+    answer=$(cd "$SITE_PATH" && sh -c "$command") || exit 1
 else
-    answer=$(cat "$SITE_PATH/current/VERSION") || exit 1
+    answer=$(fetch "$VERSION_URL") || exit 1
 fi
 printf '%s\n' "$answer" | head -n 1
