@@ -15,7 +15,6 @@ urlpatterns = [
     path("runs/<int:number>/retry/", run_actions.retry, name="run-retry"),
     path("upgrades/<int:number>/", upgrades.upgrade_detail, name="upgrade"),
     path("upgrades/<int:number>/unlock/", upgrades.unlock, name="upgrade-unlock"),
-    path("upgrades/<int:number>/let-retry/", upgrades.let_nights_retry, name="upgrade-let-retry"),
     path("upgrades/<int:number>/log/", logs.news, name="upgrade-log"),
     path("upgrades/<int:number>/raw/", logs.raw, name="upgrade-raw"),
 ]
