@@ -13,17 +13,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
-from builds.exceptions import BuildError, PromotionRefused
+from builds.exceptions import BuildError
 from builds.forms import MoveForm, OverrideForm
 from builds.maturity import Judgement, Maturity, Override
 from builds.models import Build
 from builds.services import judge_promotion
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
-from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
+from releasemgr.lib.history.services import ChangedMeanwhile
 from releasemgr.lib.markdown import rendered
 from releasemgr.lib.permission import check, needs, person
-from releasemgr.pages.effects import gone_from, rows_of, shown_rows
+from releasemgr.pages.effects import change_seen, differing, rows_of, shown_rows
 from releasemgr.pages.found import build_or_404, maturity_or_404
 from releasemgr.pages.gate_lines import gate_lines
 from releasemgr.pages.meanwhile import meanwhile_words
@@ -80,7 +80,7 @@ def promote(request: HttpRequest, version: str, channel: str) -> HttpResponse:
 def _promote(request: HttpRequest, move: Move, form: MoveForm | OverrideForm) -> HttpResponse:
     """Does what the page showed or nothing; then the page comes again, with what differs marked."""
     if not form.is_valid():
-        return _page(request, move, form=form, status=INVALID)
+        return _page(request, move, form=form, shown=form.cleaned_data.get("shown"), status=INVALID)
     said = form.cleaned_data
     override = Override(form.gates(), said["reason"]) if isinstance(form, OverrideForm) else None
     try:
@@ -88,13 +88,11 @@ def _promote(request: HttpRequest, move: Move, form: MoveForm | OverrideForm) ->
             move.build, move.to, seen=said["seen"], actor=Actor(Origin.PAGE, person(request)), now=move.now,
             reason=said["reason"], override=override, last_change=said["last_change"],
         )  # fmt: skip
-    except (PlanChanged, PromotionRefused) as refused:
+    except (PlanChanged, BuildError) as refused:
         return _page(request, move, form=form, shown=said["shown"], refusal=str(refused), status=REFUSED)
     except ChangedMeanwhile as refused:
         words = meanwhile_words(refused, move.now)
         return _page(request, move, form=form, shown=said["shown"], refusal=words, status=REFUSED)
-    except BuildError as error:
-        return _page(request, move, form=form, refusal=str(error), status=REFUSED)
     messages.success(request, _done(move, preview) if promotion else _is_there_already(move))
     return redirect(move.build)
 
@@ -134,7 +132,6 @@ def _page(
         "preview": preview,
         "upgrading": rows_of(preview.upgrading, shown),
         "staying": rows_of(preview.waiting, shown),
-        "gone": gone_from(preview, shown),
         "refusal": refusal,
         "sub": _sub(move, preview, night),
         "verb": _verb(move, preview),
@@ -144,6 +141,7 @@ def _page(
         "changelog": rendered(move.build.changelog),
         "other_channels": [stage.name.lower() for stage in Maturity if move.demotes and stage < move.build.stage],
     }
+    context |= differing(preview, shown)
     if judgement:
         context |= _gates(request, judgement, move, form)
     if judgement and blocked:
@@ -161,18 +159,18 @@ def _gates(
     return {"judgement": judgement, "gates": lines, "passed": sum(gate.passed for gate in judgement.gates)}
 
 
-def _shown_now(preview: MovePreview, move: Move) -> dict[str, Any]:
+def _shown_now(preview: MovePreview, move: Move, sent: MoveForm | OverrideForm | None) -> dict[str, Any]:
     """What a form carries, so that it acts on what its reader saw (P1, T7)."""
     return {
         "seen": preview.fingerprint,
         "shown": shown_rows(preview),
-        "last_change": last_seen(move.build),
+        "last_change": change_seen(sent, move.build),
     }
 
 
 def _form_for(preview: MovePreview, move: Move, sent: MoveForm | OverrideForm | None) -> MoveForm:
     """The form for what is shown now, with what was written into the one that came."""
-    initial = _shown_now(preview, move)
+    initial = _shown_now(preview, move, sent)
     if sent is not None:
         initial["reason"] = sent.data.get("reason", "")
     form = MoveForm(initial=initial, demotes=move.demotes)
@@ -193,7 +191,7 @@ def _override(
         "Override %(n)d gates and promote to %(channel)s",
         len(judgement.failing),
     )
-    shown = _shown_now(preview, move) | {"keys": " ".join(sorted(judgement.keys))}
+    shown = _shown_now(preview, move, sent) | {"keys": " ".join(sorted(judgement.keys))}
     form = OverrideForm(initial=shown, build=move.build)
     if isinstance(sent, OverrideForm):
         form.initial["reason"] = sent.data.get("reason", "")

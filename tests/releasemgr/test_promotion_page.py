@@ -10,6 +10,7 @@ from django.test import Client
 
 from builds.maturity import Maturity
 from builds.models import Build, Promotion
+from builds.services import mark_stepping_stone
 from instances.choices import Kind
 from instances.models import Instance, Target
 from instances.services import set_target
@@ -214,3 +215,22 @@ def test_going_back_needs_a_reason_and_moves_no_site(manager: Client) -> None:
     assert Promotion.objects.get().reason == "Loses dates."
     assert Instance.objects.get().reported_version == "4.2"
     assert not Upgrade.objects.exists()
+
+
+def test_p1_t7_a_form_without_a_reason_comes_back_with_what_differs_since(manager: Client) -> None:
+    make_instance("there", runs="4.1", target_channel_id="release")
+    address = "/builds/4.2/promote/candidate/"
+    form = sent(manager.get(address))
+    make_instance("arrived", runs="4.1", target_channel_id="release")
+    Instance.objects.filter(slug="there").update(target_channel_id="alpha")
+    mark_stepping_stone(Build.objects.get(version="4.2"), actor=COMMAND, now=NOW, reason="Its migration")
+
+    refused = manager.post(address, form)
+    unseen = manager.post(address, sent(refused, reason="Loses dates."))
+
+    assert refused.status_code == 422
+    assert [(row.slug, row.mark) for row in refused.context["staying"]][:1] == [("arrived", "new")]
+    assert "with what differs marked" in refused.content.decode()
+    assert unseen.status_code == 409
+    assert "Its migration" in unseen.content.decode()
+    assert maturity() is Maturity.RELEASE

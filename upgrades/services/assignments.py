@@ -25,7 +25,7 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
 
     Raises RecipeInvalid where it is certainly not begun and the site's recipe cannot be used.
     """
-    recipe = _recipe_as_it_was(upgrade.recipe) if taken_over else load_recipe(upgrade.recipe, settings.RECIPE_DIRS)
+    recipe = recipe_as_it_was(upgrade.recipe) if taken_over else load_recipe(upgrade.recipe, settings.RECIPE_DIRS)
     begun = upgrade.state in (UpgradeState.RUNNING, UpgradeState.ROLLING_BACK)
     return Assignment(
         number=upgrade.pk,
@@ -44,7 +44,7 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
     )
 
 
-def _recipe_as_it_was(name: str) -> Recipe:
+def recipe_as_it_was(name: str) -> Recipe:
     """The host has its copy of a recipe that was broken here since: what runs there is watched all the same."""
     try:
         return load_recipe(name, settings.RECIPE_DIRS)
