@@ -21,13 +21,13 @@ from builds.services import judge_promotion
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.history.services import ChangedMeanwhile
-from releasemgr.lib.markdown import rendered
 from releasemgr.lib.permission import check, needs, person
 from releasemgr.pages.effects import change_seen, differing, rows_of, shown_rows
 from releasemgr.pages.found import build_or_404, maturity_or_404
 from releasemgr.pages.gate_lines import gate_lines
 from releasemgr.pages.meanwhile import meanwhile_words
 from releasemgr.pages.problems import ACKNOWLEDGE
+from releasemgr.pages.release_notes import Note, ReleaseNotes, release_notes
 from releasemgr.roles import roles_with
 from upgrades.exceptions import PlanChanged
 from upgrades.night import Night
@@ -35,6 +35,7 @@ from upgrades.services.exposure import exposure_of
 from upgrades.services.planning import MovePreview, next_night, preview_move
 from upgrades.services.promotions import promote_as_shown
 
+NOTES_SHOWN, NOTES_OPEN = 20, 3
 PERMISSION, OVERRIDE = "builds.promote_build", "builds.override_gate"
 REFUSED, INVALID = 409, 422
 
@@ -138,7 +139,8 @@ def _page(
         "who_may": roles_with(PERMISSION)[0],
         "may": request.user.has_perm(PERMISSION),
         "exposure": exposure_of(move.build, move.now),
-        "changelog": rendered(move.build.changelog),
+        "changes": _brings(move, preview),
+        "open": NOTES_OPEN,
         "other_channels": [stage.name.lower() for stage in Maturity if move.demotes and stage < move.build.stage],
     }
     context |= differing(preview, shown)
@@ -149,6 +151,14 @@ def _page(
         return render(request, "builds/promotion_blocked.html", context, status=status)
     context["form"] = _form_for(preview, move, form)
     return render(request, "builds/promotion.html", context, status=status)
+
+
+def _brings(move: Move, preview: MovePreview) -> ReleaseNotes:
+    """What its channel gets: of every build after the one that is there. Its own where none is, or a newer one."""
+    there = preview.replaces
+    if there is None or there.key >= move.build.version_key:
+        return ReleaseNotes([Note(move.build)], 1, going_back=False)
+    return release_notes(there.key, move.build.version_key, limit=NOTES_SHOWN)
 
 
 def _gates(

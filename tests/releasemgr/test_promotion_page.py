@@ -234,3 +234,25 @@ def test_p1_t7_a_form_without_a_reason_comes_back_with_what_differs_since(manage
     assert unseen.status_code == 409
     assert "Its migration" in unseen.content.decode()
     assert maturity() is Maturity.RELEASE
+
+
+def test_it_shows_what_every_build_since_the_one_that_is_there_brings_newest_first(manager: Client) -> None:
+    for number in range(1, 5):
+        make_build(f"4.1.{number}", changelog=f"- Change {number}.")
+
+    answer = manager.get(PAGE)
+
+    html = answer.content.decode()
+    versions = [note.build.version for note in answer.context["changes"].notes]
+    assert versions == ["4.2", "4.1.4", "4.1.3", "4.1.2", "4.1.1"]
+    assert html.count('<details class="note-of" open>') == 3
+    assert "Change 1." in html
+    assert "/builds/changes/?from=4.1&amp;to=4.2" in html
+
+
+def test_it_shows_what_the_build_itself_brings_where_the_channel_has_none_or_a_newer_one(manager: Client) -> None:
+    make_build("4.3", maturity=Maturity.STABLE)
+
+    answer = manager.get(PAGE)
+
+    assert [note.build.version for note in answer.context["changes"].notes] == ["4.2"]
