@@ -1,6 +1,6 @@
 """What people write about sites, customers and hosts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, time
 from typing import Any
 
@@ -112,12 +112,6 @@ class SeenForm(forms.Form):
     reason = forms.CharField(
         required=False, max_length=LONGEST_REASON, label=gettext_lazy("Reason (optional, shown in the history)")
     )  # fmt: skip
-
-    def take(self, errors: Mapping[str, Iterable[str]]) -> None:
-        """Puts sentences beside the fields that they are about; what belongs to none stands above."""
-        for name, sentences in errors.items():
-            for sentence in sentences:
-                self.add_error(name if name in self.fields else None, sentence)
 
 
 class HoldForm(SeenForm):

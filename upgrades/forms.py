@@ -89,13 +89,6 @@ class RetryForm(forms.Form):
         _require_typed(self, text)
 
 
-class LetRetryForm(forms.Form):
-    note = forms.CharField(
-        label=_("What has changed"), max_length=1000, widget=forms.Textarea(attrs={"rows": 2}),
-        help_text=_("It stays with this upgrade, with your name."),
-    )  # fmt: skip
-
-
 class NightsForm(forms.Form):
     """What the page was shown to do, and why; switching them on needs no reason."""
 

@@ -19,7 +19,6 @@ urlpatterns = [
     path("upgrades/<int:number>/ask/", upgrade_acts.ask, name="upgrade-ask"),
     path("upgrades/<int:number>/go-back/", upgrade_acts.go_back, name="upgrade-go-back"),
     path("upgrades/<int:number>/unlock/", upgrades.unlock, name="upgrade-unlock"),
-    path("upgrades/<int:number>/let-retry/", upgrades.let_nights_retry, name="upgrade-let-retry"),
     path("upgrades/<int:number>/log/", logs.news, name="upgrade-log"),
     path("upgrades/<int:number>/raw/", logs.raw, name="upgrade-raw"),
 ]

@@ -19,11 +19,10 @@ from instances.services import add_customer, change_customer
 from releasemgr.lib import clock
 from releasemgr.lib.history.services import last_seen
 from releasemgr.lib.permission import needs
-from releasemgr.pages.acting import SAVED, Given, actor_of, carried_out
+from releasemgr.pages.acting import SAVED, Given, actor_of, carried_out, seen_of
 from releasemgr.pages.activity import activity_of
 from releasemgr.pages.once import once
 from releasemgr.pages.renamed import renamed_or_404
-from releasemgr.pages.saving import seen_of
 from releasemgr.pages.site import AHEAD
 from releasemgr.pages.site_table import SiteTable
 from releasemgr.pages.tonight_plan import plan_of_tonight
@@ -75,15 +74,17 @@ def _freezes(who: Customer, now: datetime) -> list[tuple[Freeze, Pause | None, s
 @once
 def new(request: HttpRequest) -> HttpResponse:
     form = CustomerForm(request.POST or None, initial={"seen": 0})
-    added: list[Customer] = []
+    status = SAVED
 
-    def act(given: Given) -> None:
-        added[:] = [add_customer(_values(given), actor=actor_of(request), now=clock.now(), reason=given["reason"])]
+    def act(given: Given) -> Customer:
+        return add_customer(_values(given), actor=actor_of(request), now=clock.now(), reason=given["reason"])
 
-    if request.method == "POST" and (status := carried_out(form, act, clock.now())) == SAVED:
-        messages.success(request, _("%(customer)s is added.") % {"customer": added[0]})
-        return redirect("customer", added[0].slug)
-    return _page(request, form, None, status if request.method == "POST" else SAVED)
+    if request.method == "POST":
+        added, status = carried_out(form, act, clock.now())
+        if added:
+            messages.success(request, _("%(customer)s is added.") % {"customer": added})
+            return redirect("customer", added.slug)
+    return _page(request, form, None, status)
 
 
 @needs(EDIT)
@@ -93,6 +94,7 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
     form = CustomerForm(
         request.POST or None, initial={"seen": last_seen(who), "name": who.name, "slug": who.slug}
     )  # fmt: skip
+    status = SAVED
 
     def act(given: Given) -> None:
         change_customer(
@@ -100,10 +102,13 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
             reason=given["reason"], seen=given["seen"],
         )  # fmt: skip
 
-    if request.method == "POST" and (status := carried_out(form, act, clock.now())) == SAVED:
-        messages.success(request, _("The details of %(customer)s are saved.") % {"customer": form.cleaned_data["name"]})
-        return redirect("customer", form.cleaned_data["slug"])
-    return _page(request, form, who, status if request.method == "POST" else SAVED)
+    if request.method == "POST":
+        _saved, status = carried_out(form, act, clock.now())
+        if status == SAVED:
+            name = form.cleaned_data["name"]
+            messages.success(request, _("The details of %(customer)s are saved.") % {"customer": name})
+            return redirect("customer", form.cleaned_data["slug"])
+    return _page(request, form, who, status)
 
 
 def _values(given: Given) -> dict[str, Any]:

@@ -3,9 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
+from typing import Any
 
+from django.forms import Form
 from django.utils.translation import gettext as _
 
+from builds.models import Build
+from releasemgr.lib.history.services import last_seen
 from releasemgr.lib.words import place_of
 from upgrades.plan import Code, Decision
 from upgrades.sentences import LOOKS, Look, decision_sentence
@@ -103,6 +107,20 @@ def _mark(effect: Effect, shown: Mapping[str, str] | None) -> str:
     if shown is None or shown.get(str(effect.site.id)) == said_of(effect):
         return ""
     return _("changed") if str(effect.site.id) in shown else _("new")
+
+
+def differing(preview: MovePreview, shown: Mapping[str, str] | None) -> dict[str, Any]:
+    """For a page: whether anything differs from what was shown, and the sites that are not concerned any more."""
+    return {
+        "differs": shown is not None and dict(shown) != shown_rows(preview),
+        "gone": gone_from(preview, shown),
+    }
+
+
+def change_seen(form: Form | None, build: Build) -> int:
+    """The build's last change that a person has seen (T7); a form that was refused for itself showed no newer one."""
+    seen = form.cleaned_data.get("last_change") if form is not None and form.errors else None
+    return last_seen(build) if seen is None else int(seen)
 
 
 def gone_from(preview: MovePreview, shown: Mapping[str, str] | None) -> list[Row]:

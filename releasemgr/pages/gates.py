@@ -18,14 +18,13 @@ from builds.models import Channel
 from builds.sentences import in_days
 from builds.services import set_channel_policy
 from releasemgr.lib import clock
-from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.history.models import Change
 from releasemgr.lib.history.services import type_of
 from releasemgr.lib.htmx import wants_fragment
-from releasemgr.lib.permission import needs, person
+from releasemgr.lib.permission import needs
+from releasemgr.pages.acting import SAVED, actor_of, carried_out, wants_preview, with_seen
 from releasemgr.pages.activity import Line, activity_of, lines_of
 from releasemgr.pages.outlook import Tonight, tonight_of
-from releasemgr.pages.saving import tried, with_seen
 from releasemgr.roles import roles_with
 from upgrades.services.outlooks import preview_channel
 from upgrades.services.planning import next_night
@@ -83,14 +82,12 @@ def channel_gates(request: HttpRequest, name: str) -> HttpResponse:
         return render(request, "components/_outlook.html", {"tonight": tonight})
     if request.method != "POST":
         return _page(request, channel, ChannelPolicyForm(initial=ChannelPolicyForm.initial_of(channel)), now)
-    form, status = ChannelPolicyForm(request.POST), 200
-    if "preview" not in request.POST:
-        status = 422
-        if form.is_valid():
-            saved, status = tried(form, lambda: _save(request, channel, form, now), now)
-            if saved:
-                messages.success(request, _receipt(*saved))
-                return redirect("gates")
+    form, status = ChannelPolicyForm(request.POST), SAVED
+    if not wants_preview(request):
+        saved, status = carried_out(form, lambda _given: _save(request, channel, form, now), now)
+        if saved:
+            messages.success(request, _receipt(*saved))
+            return redirect("gates")
     return _page(request, channel, form, now, status)
 
 
@@ -103,7 +100,7 @@ def _channel_or_404(name: str) -> Channel:
 def _save(request: HttpRequest, channel: Channel, form: ChannelPolicyForm, now: datetime) -> tuple[Channel, bool]:
     said = form.cleaned_data
     return set_channel_policy(
-        channel.maturity, soak=form.soak(), automatic=said["automatic"], actor=Actor(Origin.PAGE, person(request)),
+        channel.maturity, soak=form.soak(), automatic=said["automatic"], actor=actor_of(request),
         now=now, reason=said["reason"], seen=said["seen"],
     )  # fmt: skip
 
@@ -128,7 +125,7 @@ def _tonight(channel: Channel, form: ChannelPolicyForm, now: datetime) -> Tonigh
 
 
 def _page(
-    request: HttpRequest, channel: Channel, form: ChannelPolicyForm, now: datetime, status: int = 200
+    request: HttpRequest, channel: Channel, form: ChannelPolicyForm, now: datetime, status: int = SAVED
 ) -> HttpResponse:
     context: dict[str, Any] = {
         "channel": channel,

@@ -18,10 +18,9 @@ from releasemgr.lib.choices import Colour
 from releasemgr.lib.history.services import last_seen, values_of
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
-from releasemgr.pages.acting import SAVED, Given, actor_of, carried_out, foreseen, wants_preview
+from releasemgr.pages.acting import SAVED, Given, actor_of, carried_out, foreseen, seen_of, wants_preview
 from releasemgr.pages.foreseen import Said, foresee
 from releasemgr.pages.once import once
-from releasemgr.pages.saving import seen_of
 from upgrades.services.planning import Effect, next_night
 
 ADD, EDIT, DELETE = "instances.add_host", "instances.change_host", "instances.delete_host"
@@ -32,19 +31,18 @@ ADD, EDIT, DELETE = "instances.add_host", "instances.change_host", "instances.de
 @once
 def new(request: HttpRequest) -> HttpResponse:
     form = HostForm(request.POST or None, initial={"seen": 0})
-    added: list[Host] = []
 
-    def act(given: Given) -> None:
-        added[:] = [add_host(_values(given), actor=actor_of(request), now=clock.now(), reason=given["reason"])]
+    def act(given: Given) -> Host:
+        return add_host(_values(given), actor=actor_of(request), now=clock.now(), reason=given["reason"])
 
     if wants_preview(request):
         return _page(request, form, None, None)
-    status = carried_out(form, act, clock.now())
-    if status != SAVED:
+    added, status = carried_out(form, act, clock.now())
+    if added is None:
         return _page(request, form, None, None, status)
-    words = _("%(host)s is added. Nothing runs there before a person approved its key.") % {"host": added[0]}
+    words = _("%(host)s is added. Nothing runs there before a person approved its key.") % {"host": added}
     messages.success(request, words)
-    return redirect(added[0])
+    return redirect(added)
 
 
 @needs(EDIT)
@@ -62,7 +60,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
     if wants_preview(request):
         said = foreseen(form, lambda given: _forecast(shown, lambda: act(given), now)) if form.is_bound else None
         return _page(request, form, shown, said)
-    status = carried_out(form, act, now)
+    _saved, status = carried_out(form, act, now)
     if status != SAVED:
         return _page(request, form, shown, None, status)
     messages.success(request, _("%(host)s is saved.") % {"host": form.cleaned_data["name"]})

@@ -31,7 +31,7 @@ from upgrades.sentences import LOOKS, Look, totals
 from upgrades.views.site_rows import end_of
 from upgrades.waves import Wave
 
-NIGHTS_SHOWN = 30
+NIGHTS_SHOWN = 14
 HEIGHTS = 7
 FAILURES_SHOWN = 6
 TONIGHT_SHOWN = 6
@@ -67,7 +67,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 @dataclass(frozen=True)
 class Column:
-    """One night among the last thirty. `height` is from 1 to 7."""
+    """One night among the last fourteen. `height` is from 1 to 7."""
 
     run: Run
     height: int

@@ -29,14 +29,13 @@ from builds.services import (
     report_problem,
 )
 from releasemgr.lib import clock
-from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.htmx import wants_fragment
-from releasemgr.lib.permission import needs, person
+from releasemgr.lib.permission import needs
+from releasemgr.pages.acting import SAVED, Given, actor_of, carried_out, wants_preview, with_seen
 from releasemgr.pages.found import build_or_404
 from releasemgr.pages.once import once
 from releasemgr.pages.outlook import Tonight, tonight_of
 from releasemgr.pages.problems import ACKNOWLEDGE, CHANGE, REPORT, problem_or_404
-from releasemgr.pages.saving import tried, with_seen
 from upgrades.services.outlooks import preview_acknowledgement, preview_problem
 from upgrades.services.planning import next_night
 
@@ -146,14 +145,11 @@ def problem_act(request: HttpRequest, number: int, name: str) -> HttpResponse:
     form = act.form(request.POST) if request.method == "POST" else act.form(initial=act.initial(shown))
     if request.method != "POST":
         return _act_page(request, act, shown, form, _tonight(act, shown, form, now))
-    status = 200
-    if "preview" not in request.POST:
-        status = 422
-        if form.is_valid():
-            said = _said(request, form, now)
-            saved, status = tried(form, lambda: act.save(shown, form, said), now)
-            if saved:
-                return _receipt(request, act, *saved)
+    status = SAVED
+    if not wants_preview(request):
+        saved, status = carried_out(form, lambda given: act.save(shown, form, _said(request, given, now)), now)
+        if saved:
+            return _receipt(request, act, *saved)
     return _act_page(request, act, problem_or_404(number), form, _tonight(act, shown, form, now), status)
 
 
@@ -163,10 +159,9 @@ def _act_or_404(name: str) -> Act:
     return ACTS[name]
 
 
-def _said(request: HttpRequest, form: Form, now: datetime) -> dict[str, Any]:
-    said = form.cleaned_data
-    actor = Actor(Origin.PAGE, person(request))
-    return {"actor": actor, "now": now, "reason": said["reason"]} | ({"seen": said["seen"]} if "seen" in said else {})
+def _said(request: HttpRequest, given: Given, now: datetime) -> dict[str, Any]:
+    said = {"actor": actor_of(request), "now": now, "reason": given["reason"]}
+    return said | ({"seen": given["seen"]} if "seen" in given else {})
 
 
 def _receipt(request: HttpRequest, act: Act, saved: Problem, changed: bool) -> HttpResponse:
@@ -214,15 +209,12 @@ def problem_new(request: HttpRequest) -> HttpResponse:
     if wants_fragment(request) and request.method != "POST":
         return _fragment(request, _reported(ProblemForm(request.GET), now))
     form = ProblemForm(request.POST) if request.method == "POST" else ProblemForm(initial=_first_guess(request))
-    status = 200
-    if request.method == "POST" and "preview" not in request.POST:
-        status = 422
-        if form.is_valid():
-            said = form.said() | _said(request, form, now)
-            saved, status = tried(form, lambda: report_problem(**said), now)
-            if saved:
-                messages.success(request, _("%(name)s is reported.") % {"name": saved.name})
-                return redirect(saved)
+    status = SAVED
+    if not wants_preview(request):
+        saved, status = carried_out(form, lambda given: report_problem(**form.said() | _said(request, given, now)), now)
+        if saved:
+            messages.success(request, _("%(name)s is reported.") % {"name": saved.name})
+            return redirect(saved)
     context = {
         "form": form,
         "title": _("Report a problem"),
@@ -261,10 +253,11 @@ def problem_accept(request: HttpRequest, number: int, version: str) -> HttpRespo
         messages.info(request, _("%(name)s does not affect %(version)s: there is nothing to acknowledge.") % values)
         return redirect(shown)
     form = AcknowledgementForm(request.POST if request.method == "POST" else None)
-    status = 422 if form.is_bound else 200
-    if form.is_valid():
-        said = _said(request, form, now)
-        saved, status = tried(form, lambda: acknowledge_problem(shown, build, **said), now)
+    status = SAVED
+    if form.is_bound:
+        saved, status = carried_out(
+            form, lambda given: acknowledge_problem(shown, build, **_said(request, given, now)), now
+        )
         if saved:
             return _acknowledged(request, *saved)
     context = {

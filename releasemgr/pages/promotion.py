@@ -13,16 +13,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
-from builds.exceptions import BuildError, PromotionRefused
+from builds.exceptions import BuildError
 from builds.forms import MoveForm, OverrideForm
 from builds.maturity import Judgement, Maturity, Override
 from builds.models import Build
 from builds.services import judge_promotion
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
-from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
+from releasemgr.lib.history.services import ChangedMeanwhile
 from releasemgr.lib.permission import check, needs, person
-from releasemgr.pages.effects import gone_from, rows_of, shown_rows
+from releasemgr.pages.effects import change_seen, differing, rows_of, shown_rows
 from releasemgr.pages.found import build_or_404, maturity_or_404
 from releasemgr.pages.gate_lines import gate_lines
 from releasemgr.pages.meanwhile import meanwhile_words
@@ -35,9 +35,9 @@ from upgrades.services.exposure import exposure_of
 from upgrades.services.planning import MovePreview, next_night, preview_move
 from upgrades.services.promotions import promote_as_shown
 
+NOTES_SHOWN, NOTES_OPEN = 20, 3
 PERMISSION, OVERRIDE = "builds.promote_build", "builds.override_gate"
 REFUSED, INVALID = 409, 422
-NOTES, OPEN_NOTES = 20, 3
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,11 @@ def _promote(request: HttpRequest, move: Move, form: MoveForm | OverrideForm) ->
             move.build, move.to, seen=said["seen"], actor=Actor(Origin.PAGE, person(request)), now=move.now,
             reason=said["reason"], override=override, last_change=said["last_change"],
         )  # fmt: skip
-    except (PlanChanged, PromotionRefused) as refused:
+    except (PlanChanged, BuildError) as refused:
         return _page(request, move, form=form, shown=said["shown"], refusal=str(refused), status=REFUSED)
     except ChangedMeanwhile as refused:
         words = meanwhile_words(refused, move.now)
         return _page(request, move, form=form, shown=said["shown"], refusal=words, status=REFUSED)
-    except BuildError as error:
-        return _page(request, move, form=form, shown=said["shown"], refusal=str(error), status=REFUSED)
     messages.success(request, _done(move, preview) if promotion else _is_there_already(move))
     return redirect(move.build)
 
@@ -135,17 +133,17 @@ def _page(
         "preview": preview,
         "upgrading": rows_of(preview.upgrading, shown),
         "staying": rows_of(preview.waiting, shown),
-        "gone": gone_from(preview, shown),
         "refusal": refusal,
         "sub": _sub(move, preview, night),
         "verb": _verb(move, preview),
         "who_may": roles_with(PERMISSION)[0],
         "may": request.user.has_perm(PERMISSION),
         "exposure": exposure_of(move.build, move.now),
-        "changes": _changes(move, preview),
-        "open_notes": OPEN_NOTES,
+        "changes": _brings(move, preview),
+        "open": NOTES_OPEN,
         "other_channels": [stage.name.lower() for stage in Maturity if move.demotes and stage < move.build.stage],
     }
+    context |= differing(preview, shown)
     if judgement:
         context |= _gates(request, judgement, move, form)
     if judgement and blocked:
@@ -155,11 +153,12 @@ def _page(
     return render(request, "builds/promotion.html", context, status=status)
 
 
-def _changes(move: Move, preview: MovePreview) -> ReleaseNotes:
-    """What sites get that follow the channel: every build after the one that it replaces, else this one's alone."""
-    if preview.replaces is None or preview.replaces.key >= move.build.version_key:
-        return ReleaseNotes([Note(move.build)], total=1, going_back=False)
-    return release_notes(preview.replaces.key, move.build.version_key, limit=NOTES)
+def _brings(move: Move, preview: MovePreview) -> ReleaseNotes:
+    """What its channel gets: of every build after the one that is there. Its own where none is, or a newer one."""
+    there = preview.replaces
+    if there is None or there.key >= move.build.version_key:
+        return ReleaseNotes([Note(move.build)], 1, going_back=False)
+    return release_notes(there.key, move.build.version_key, limit=NOTES_SHOWN)
 
 
 def _gates(
@@ -170,18 +169,18 @@ def _gates(
     return {"judgement": judgement, "gates": lines, "passed": sum(gate.passed for gate in judgement.gates)}
 
 
-def _shown_now(preview: MovePreview, move: Move) -> dict[str, Any]:
+def _shown_now(preview: MovePreview, move: Move, sent: MoveForm | OverrideForm | None) -> dict[str, Any]:
     """What a form carries, so that it acts on what its reader saw (P1, T7)."""
     return {
         "seen": preview.fingerprint,
         "shown": shown_rows(preview),
-        "last_change": last_seen(move.build),
+        "last_change": change_seen(sent, move.build),
     }
 
 
 def _form_for(preview: MovePreview, move: Move, sent: MoveForm | OverrideForm | None) -> MoveForm:
     """The form for what is shown now, with what was written into the one that came."""
-    initial = _shown_now(preview, move)
+    initial = _shown_now(preview, move, sent)
     if sent is not None:
         initial["reason"] = sent.data.get("reason", "")
     form = MoveForm(initial=initial, demotes=move.demotes)
@@ -202,7 +201,7 @@ def _override(
         "Override %(n)d gates and promote to %(channel)s",
         len(judgement.failing),
     )
-    shown = _shown_now(preview, move) | {"keys": " ".join(sorted(judgement.keys))}
+    shown = _shown_now(preview, move, sent) | {"keys": " ".join(sorted(judgement.keys))}
     form = OverrideForm(initial=shown, build=move.build)
     if isinstance(sent, OverrideForm):
         form.initial["reason"] = sent.data.get("reason", "")

@@ -8,11 +8,10 @@ from django.views.decorators.http import require_http_methods
 
 from builds.forms import ReleaseForm
 from releasemgr.lib import clock
-from releasemgr.lib.actors import Actor, Origin
-from releasemgr.lib.permission import needs, person
+from releasemgr.lib.permission import needs
+from releasemgr.pages.acting import SAVED, actor_of, carried_out
 from releasemgr.pages.found import build_or_404
 from releasemgr.pages.outlook import tonight_of
-from releasemgr.pages.saving import tried
 from upgrades.halting import HaltCode
 from upgrades.models import RunHalt
 from upgrades.sentences import halt_sentence
@@ -32,10 +31,12 @@ def release(request: HttpRequest, version: str, number: int) -> HttpResponse:
         messages.info(request, _("What halted run %(run)s is offered again already.") % {"run": halt.run})
         return redirect(build)
     form = ReleaseForm(request.POST if request.method == "POST" else None)
-    status = 422 if form.is_bound else 200
-    if form.is_valid():
-        actor, reason = Actor(Origin.PAGE, person(request)), form.cleaned_data["reason"]
-        saved, status = tried(form, lambda: release_builds(halt, actor=actor, now=now, reason=reason), now)
+    status = SAVED
+    if form.is_bound:
+        actor = actor_of(request)
+        saved, status = carried_out(
+            form, lambda given: release_builds(halt, actor=actor, now=now, reason=given["reason"]), now
+        )
         if saved:
             messages.success(request, _("%(versions)s is offered to sites again.") % {"versions": _versions(halt)})
             return redirect(build)

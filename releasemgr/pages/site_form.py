@@ -21,10 +21,9 @@ from releasemgr.lib import clock, words
 from releasemgr.lib.history.services import last_seen
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
-from releasemgr.pages.acting import SAVED, Given, actor_of, carried_out, foreseen, wants_preview
+from releasemgr.pages.acting import SAVED, Given, actor_of, carried_out, foreseen, seen_of, wants_preview
 from releasemgr.pages.foreseen import Said, chance_of, effect_said, foresee, foresee_site
 from releasemgr.pages.once import once
-from releasemgr.pages.saving import seen_of
 from releasemgr.pages.site import EDIT, load_site
 from upgrades.night import DAY
 from upgrades.recipes.reading import known_recipes
@@ -57,7 +56,7 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
         return foresee_site(lambda: act(given), shown, next_night(now), now)
 
     if not wants_preview(request):
-        status = carried_out(form, act, now)
+        _saved, status = carried_out(form, act, now)
         if status == SAVED:
             saved = load_site(form.cleaned_data["slug"])
             messages.success(request, _("The details of %(site)s are saved.") % {"site": saved})
@@ -72,30 +71,29 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
 def new(request: HttpRequest) -> HttpResponse:
     now = clock.now()
     form = SiteForm(request.POST or None, initial=_given_in(request), recipes=_recipes())
-    added: list[Instance] = []
 
-    def act(given: Given) -> None:
+    def act(given: Given) -> Instance:
         said: dict[str, Any] = {"actor": actor_of(request), "now": now}
         with transaction.atomic():
             site = add_site({name: given[name] for name in SITE_FIELDS}, reason=given["reason"], **said)
             set_windows(site, read_windows(given["window"]), **said)
             set_tags(site, _words(given["tags"]), **said)
-        added[:] = [site]
+        return site
 
     def forecast(given: Given) -> Said:
-        night = next_night(now)
+        night, added = next_night(now), list[Instance]()
         effects, chance = foresee(
-            lambda: act(given), lambda: list(added), night, lambda: chance_of(added[0], night, now)
+            lambda: added.append(act(given)), lambda: added, night, lambda: chance_of(added[0], night, now)
         )
         return effect_said(effects[0], chance)
 
     if not wants_preview(request):
-        status = carried_out(form, act, now)
-        if status == SAVED:
+        added, status = carried_out(form, act, now)
+        if added:
             messages.success(request, _("%(site)s is added. It follows %(target)s.") % {
-                "site": added[0], "target": added[0].target,
+                "site": added, "target": added.target,
             })  # fmt: skip
-            return redirect(added[0])
+            return redirect(added)
         return _page(request, form, None, now, None, status)
     return _page(request, form, None, now, foreseen(form, forecast) if form.is_bound else None)
 

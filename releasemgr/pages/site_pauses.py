@@ -21,9 +21,8 @@ from releasemgr.lib import clock, words
 from releasemgr.lib.history.services import last_seen
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
-from releasemgr.pages.acting import SAVED, Act, Given, actor_of, carried_out, foreseen, wants_preview
+from releasemgr.pages.acting import SAVED, Act, Given, actor_of, carried_out, foreseen, seen_of, wants_preview
 from releasemgr.pages.foreseen import Said, foresee_site
-from releasemgr.pages.saving import seen_of
 from releasemgr.pages.site import HOLD, load_site
 from upgrades.night import Night
 from upgrades.services.planning import next_night, rest_of_tonight
@@ -189,7 +188,7 @@ def _answer(request: HttpRequest, asking: Asking) -> HttpResponse:
     """The page with its preview, the preview alone, or what saving answers."""
     form, status = asking.form, SAVED
     if not wants_preview(request):
-        status = carried_out(form, asking.act, asking.now)
+        _saved, status = carried_out(form, asking.act, asking.now)
         if status == SAVED:
             asking.saved()
             return redirect(asking.site)

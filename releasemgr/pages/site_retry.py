@@ -10,11 +10,10 @@ from instances.forms import RetryForm
 from instances.models import Instance
 from releasemgr.lib import clock
 from releasemgr.lib.permission import needs
-from releasemgr.pages.acting import CONFLICT, INVALID, SAVED, actor_of
+from releasemgr.pages.acting import CONFLICT, SAVED, Given, actor_of, carried_out
 from releasemgr.pages.foreseen import foresee_site
 from releasemgr.pages.site import DECIDE, load_site
 from upgrades.choices import EndCode, Outcome
-from upgrades.exceptions import UpgradeChanged
 from upgrades.models import Upgrade
 from upgrades.sentences import end_sentence
 from upgrades.services.planning import next_night
@@ -30,22 +29,28 @@ def retry(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     if upgrade is None:
         raise Http404(_("%(site)s had no upgrade %(number)s.") % {"site": shown, "number": number})
     if not is_parking(upgrade):
-        messages.info(request, _("Upgrade %(number)s keeps nothing from being tried.") % {"number": number})
+        messages.info(
+            request, _("Upgrade %(number)s keeps nothing from being tried. Nothing was changed.") % {"number": number}
+        )
         return redirect(shown)
     form = RetryForm(request.POST or None)
-    if not form.is_valid():
-        return _page(request, shown, upgrade, form, INVALID if form.is_bound else SAVED)
-    try:
-        let_retry(upgrade, actor=actor_of(request), now=clock.now(), note=form.cleaned_data["note"])
-    except UpgradeChanged as refused:
-        form.add_error(None, str(refused))
-        return _page(request, shown, upgrade, form, CONFLICT)
+    if request.method != "POST":
+        return _page(request, shown, upgrade, form)
+
+    def act(given: Given) -> Instance:
+        return let_retry(upgrade, actor=actor_of(request), now=clock.now(), note=given["note"])
+
+    saved, status = carried_out(form, act, clock.now())
+    if saved is None:
+        return _page(request, shown, upgrade, form, status)
     words = _("The nights may try %(build)s on %(site)s again.") % {"build": upgrade.build, "site": shown}
     messages.success(request, words)
     return redirect(shown)
 
 
-def _page(request: HttpRequest, shown: Instance, upgrade: Upgrade, form: RetryForm, status: int) -> HttpResponse:
+def _page(
+    request: HttpRequest, shown: Instance, upgrade: Upgrade, form: RetryForm, status: int = SAVED
+) -> HttpResponse:
     now = clock.now()
 
     def act() -> None:

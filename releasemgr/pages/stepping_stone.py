@@ -10,11 +10,10 @@ from builds.forms import BuildActForm
 from builds.models import Build
 from builds.services import mark_stepping_stone, unmark_stepping_stone
 from releasemgr.lib import clock
-from releasemgr.lib.actors import Actor, Origin
-from releasemgr.lib.permission import needs, person
+from releasemgr.lib.permission import needs
+from releasemgr.pages.acting import SAVED, actor_of, carried_out, with_seen
 from releasemgr.pages.found import build_or_404
 from releasemgr.pages.outlook import tonight_of
-from releasemgr.pages.saving import tried, with_seen
 from upgrades.services.outlooks import preview_stepping_stone
 from upgrades.services.planning import next_night
 
@@ -28,12 +27,11 @@ def stepping_stone(request: HttpRequest, version: str) -> HttpResponse:
     build, now = build_or_404(version), clock.now()
     mark = request.POST.get("mark", "no" if build.stepping_stone else "yes") == "yes"
     form = BuildActForm(request.POST if request.method == "POST" else None)
-    status = 422 if form.is_bound else 200
-    if form.is_valid():
-        said, verb = form.cleaned_data, mark_stepping_stone if mark else unmark_stepping_stone
-        actor = Actor(Origin.PAGE, person(request))
-        saved, status = tried(
-            form, lambda: verb(build, actor=actor, now=now, reason=said["reason"], seen=said["seen"]), now
+    status = SAVED
+    if form.is_bound:
+        verb, actor = mark_stepping_stone if mark else unmark_stepping_stone, actor_of(request)
+        saved, status = carried_out(
+            form, lambda given: verb(build, actor=actor, now=now, reason=given["reason"], seen=given["seen"]), now
         )
         if saved:
             messages.success(request, _receipt(build, mark))

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from builds.exceptions import BuildError
@@ -16,16 +17,16 @@ from builds.models import Build
 from instances.models import Instance
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
-from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
+from releasemgr.lib.history.services import ChangedMeanwhile
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs, person
-from releasemgr.pages.effects import gone_from, rows_of, shown_rows
+from releasemgr.pages.effects import change_seen, differing, rows_of, shown_rows
 from releasemgr.pages.found import build_or_404
 from releasemgr.pages.meanwhile import meanwhile_words
 from upgrades.exceptions import PlanChanged
-from upgrades.models import Upgrade
 from upgrades.services.planning import MovePreview, next_night, preview_withdrawal
 from upgrades.services.promotions import withdraw_as_shown
+from upgrades.services.under_way import under_way_to
 
 REFUSED, INVALID = 409, 422
 TEMPLATE = "builds/withdrawal.html"
@@ -44,9 +45,9 @@ def withdraw(request: HttpRequest, version: str) -> HttpResponse:
     form = WithdrawalForm(request.POST, build=build)
     if "preview" in request.POST:
         return _page(request, build, form)
-    if form.is_valid():
-        return _withdraw(request, build, form)
-    return _page(request, build, form, shown=form.cleaned_data.get("shown"), status=INVALID)
+    if not form.is_valid():
+        return _page(request, build, form, shown=form.cleaned_data.get("shown"), status=INVALID)
+    return _withdraw(request, build, form)
 
 
 def _withdraw(request: HttpRequest, build: Build, form: WithdrawalForm) -> HttpResponse:
@@ -61,8 +62,25 @@ def _withdraw(request: HttpRequest, build: Build, form: WithdrawalForm) -> HttpR
     except ChangedMeanwhile as refused:
         words = meanwhile_words(refused, now)
         return _page(request, build, form, shown=said["shown"], refusal=words, status=REFUSED)
-    messages.success(request, _("%(version)s is withdrawn. No site is upgraded to it again.") % {"version": build})
+    messages.success(request, _done(build))
     return redirect(build)
+
+
+def _done(build: Build) -> str:
+    """With what becomes of the upgrades under way, as far as the hosts have told."""
+    under_way = under_way_to(build)
+    stopped, finishing = len(under_way.stopped), len(under_way.finishing)
+    said = [_("%(version)s is withdrawn. No site is upgraded to it again.") % {"version": build}]
+    if stopped:
+        words = ngettext(
+            "%(n)d upgrade to it is stopped before its switch.",
+            "%(n)d upgrades to it are stopped before their switch.", stopped,
+        )  # fmt: skip
+        said.append(words % {"n": stopped})
+    if finishing:
+        words = ngettext("%(n)d is past it and finishes.", "%(n)d are past it and finish.", finishing)
+        said.append(words % {"n": finishing})
+    return " ".join(said)
 
 
 def _page(
@@ -72,12 +90,15 @@ def _page(
     """With `shown`, what a person saw before, the rows that differ are marked."""
     night = next_night(clock.now())
     preview = preview_withdrawal(build, night, replacement=_replacement(request, build))
-    context = _effect(build, preview, shown) | {
-        "build": build,
-        "form": _form(build, preview, sent),
-        "refusal": refusal,
-        "gone": gone_from(preview, shown),
-    }
+    context = (
+        _effect(build, preview, shown)
+        | differing(preview, shown)
+        | {
+            "build": build,
+            "form": _form(build, preview, sent),
+            "refusal": refusal,
+        }
+    )
     template = f"{TEMPLATE}#effect" if wants_fragment(request) and request.method != "POST" else TEMPLATE
     return render(request, template, context, status=status)
 
@@ -92,7 +113,7 @@ def _replacement(request: HttpRequest, build: Build) -> Build | None:
 
 def _form(build: Build, preview: MovePreview, sent: WithdrawalForm | None) -> WithdrawalForm:
     """The form for what is shown now, with what was written into the one that came."""
-    now = {"seen": preview.fingerprint, "shown": shown_rows(preview), "last_change": last_seen(build)}
+    now = {"seen": preview.fingerprint, "shown": shown_rows(preview), "last_change": change_seen(sent, build)}
     if sent is None:
         return WithdrawalForm(initial=now, build=build)
     data = {**dict(sent.data.items()), **now, "shown": json.dumps(now["shown"])}
@@ -111,5 +132,5 @@ def _effect(build: Build, preview: MovePreview, shown: Mapping[str, str] | None)
         "falls_back": sorted(to for before, to in falls_back if before == build.version and to not in ("", before)),
         "running_it": Instance.objects.filter(reported_key=build.version_key).count(),
         "pinned_to_it": Instance.objects.for_list().filter(target_build=build),
-        "under_way": list(Upgrade.objects.begun().filter(build=build).select_related("instance")),
+        "under_way": under_way_to(build),
     }

@@ -28,7 +28,7 @@ NO_PAGES = {
     "sign-in", "sign-out", "change-password", "set-theme", "sites-csv", "pins-csv", "activity-csv", "activity-json",
     "first-view",
     "saved-view", "site-target", "site-skip", "site-ask", "host-key", "host-scan", "snooze", "upgrade-ask",
-    "upgrade-unlock", "upgrade-let-retry", "upgrade-log", "upgrade-raw",
+    "upgrade-unlock", "upgrade-log", "upgrade-raw",
 }  # fmt: skip
 """What answers without a page of its own: acts, files and fragments."""
 

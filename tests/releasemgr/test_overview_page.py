@@ -192,14 +192,14 @@ def test_last_night_shows_the_first_error_line_with_a_link_to_it(reader: Client)
     assert "1 other had nothing to do" in html
 
 
-def test_each_of_the_last_thirty_nights_is_a_column(reader: Client) -> None:
-    for days in range(31):
+def test_each_of_the_last_fourteen_nights_is_a_column(reader: Client) -> None:
+    for days in range(15):
         run = make_run(date=(NOW - days * DAY).date(), starts_at=NOW - days * DAY, ended_at=NOW, missed=days == 1)
         make_upgrade(run=run, outcome=Outcome.ROLLED_BACK if days == 2 else Outcome.SUCCEEDED)
 
     nights = reader.get("/").context["nights"]
 
-    assert [night.colour for night in nights] == ["ok"] * 27 + ["warn", "bad", "ok"]
+    assert [night.colour for night in nights] == ["ok"] * 11 + ["warn", "bad", "ok"]
     assert nights[-2].label == "22 Nov: missed"
 
 

@@ -10,6 +10,7 @@ from django.test import Client
 
 from builds.maturity import Maturity
 from builds.models import Build, Promotion
+from builds.services import mark_stepping_stone
 from instances.choices import Kind
 from instances.models import Instance, Target
 from instances.services import set_target
@@ -216,37 +217,42 @@ def test_going_back_needs_a_reason_and_moves_no_site(manager: Client) -> None:
     assert not Upgrade.objects.exists()
 
 
-@pytest.mark.usefixtures("fleet")
-def test_it_shows_what_all_builds_bring_since_the_one_that_it_replaces(manager: Client) -> None:
-    make_build("4.1.5", changelog="- Faster search.")
-    make_build("4.0", changelog="- Ancient.")
-    Build.objects.filter(version="4.2").update(changelog="- A rota view.")
+def test_p1_t7_a_form_without_a_reason_comes_back_with_what_differs_since(manager: Client) -> None:
+    make_instance("there", runs="4.1", target_channel_id="release")
+    address = "/builds/4.2/promote/candidate/"
+    form = sent(manager.get(address))
+    make_instance("arrived", runs="4.1", target_channel_id="release")
+    Instance.objects.filter(slug="there").update(target_channel_id="alpha")
+    mark_stepping_stone(Build.objects.get(version="4.2"), actor=COMMAND, now=NOW, reason="Its migration")
 
-    page = manager.get(PAGE).content.decode()
+    refused = manager.post(address, form)
+    unseen = manager.post(address, sent(refused, reason="Loses dates."))
 
-    assert "Faster search." in page
-    assert "A rota view." in page
-    assert "Ancient." not in page
-    assert "/builds/changes/?from=4.1&amp;to=4.2" in page
-
-
-def test_a_build_that_is_older_than_the_channel_s_shows_what_it_brings_itself(manager: Client) -> None:
-    make_build("4.0", maturity=Maturity.RELEASE, channel_since=NOW - timedelta(days=20), changelog="- Ancient.")
-
-    page = manager.get("/builds/4.0/promote/stable/")
-
-    assert [note.build.version for note in page.context["changes"].notes] == ["4.0"]
-    assert "Ancient." in page.content.decode()
+    assert refused.status_code == 422
+    assert [(row.slug, row.mark) for row in refused.context["staying"]][:1] == [("arrived", "new")]
+    assert "with what differs marked" in refused.content.decode()
+    assert unseen.status_code == 409
+    assert "Its migration" in unseen.content.decode()
+    assert maturity() is Maturity.RELEASE
 
 
-@pytest.mark.usefixtures("fleet")
-def test_a_form_that_lacks_its_reason_comes_back_with_what_has_changed_meanwhile_marked(manager: Client) -> None:
-    page = manager.get("/builds/4.2/promote/alpha/")
-    shown = json.loads(sent(page)["shown"])
-    assert not page.context["refusal"]
+def test_it_shows_what_every_build_since_the_one_that_is_there_brings_newest_first(manager: Client) -> None:
+    for number in range(1, 5):
+        make_build(f"4.1.{number}", changelog=f"- Change {number}.")
 
-    stays = str(Instance.objects.get(slug="pinned").pk)
-    answer = manager.post("/builds/4.2/promote/alpha/", sent(page, shown=json.dumps(shown | {stays: "goes to 4.2"})))
+    answer = manager.get(PAGE)
 
-    assert answer.status_code == 422
-    assert [row.slug for row in answer.context["gone"]] == ["pinned"]
+    html = answer.content.decode()
+    versions = [note.build.version for note in answer.context["changes"].notes]
+    assert versions == ["4.2", "4.1.4", "4.1.3", "4.1.2", "4.1.1"]
+    assert html.count('<details class="note-of" open>') == 3
+    assert "Change 1." in html
+    assert "/builds/changes/?from=4.1&amp;to=4.2" in html
+
+
+def test_it_shows_what_the_build_itself_brings_where_the_channel_has_none_or_a_newer_one(manager: Client) -> None:
+    make_build("4.3", maturity=Maturity.STABLE)
+
+    answer = manager.get(PAGE)
+
+    assert [note.build.version for note in answer.context["changes"].notes] == ["4.2"]

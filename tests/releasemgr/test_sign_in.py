@@ -126,3 +126,13 @@ def test_a_password_is_changed_with_the_old_one(signed_in: Client, ines: User) -
     assert accepted["Location"] == "/account/"
     ines.refresh_from_db()
     assert ines.check_password(new)
+
+
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}])
+def test_what_a_person_was_shown_is_kept_by_no_cache(signed_in: Client, headers: dict[str, str]) -> None:
+    """Back after signing out shows nothing; htmx keeps no copy either."""
+    page = signed_in.get("/account/", headers=headers)
+    signed_in.logout()
+
+    assert page["Cache-Control"] == "private, no-store"
+    assert '"historyCacheSize":0' in signed_in.get("/sign-in/").content.decode()

@@ -15,7 +15,8 @@ from builds.services import mark_stepping_stone
 from instances.models import Instance
 from releasemgr.lib.actors import COMMAND
 from tests.factories import NOW, make_build, make_instance, make_upgrade
-from upgrades.choices import UpgradeState
+from upgrades.choices import StepState, UpgradeState
+from upgrades.models import Step
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -58,7 +59,7 @@ def test_the_page_shows_every_site_whose_plan_changes_and_what_is_under_way(mana
     ]  # fmt: skip
     html = answer.content.decode()
     assert f'<a href="/upgrades/{going.pk}/">upgrade {going.pk} of going</a>' in html
-    assert "Each stops before its switch step." in html
+    assert "Stopped before their switch, the site stays as it is:" in html
     assert "until their owners choose another target" in html
 
 
@@ -87,6 +88,38 @@ def test_withdrawing_records_who_when_and_why_and_happens_once(manager: Client, 
     again = manager.post(PAGE, form | {"reason": "Twice."}, follow=True)
     assert "4.2 is withdrawn already." in again.content.decode()
     assert Build.objects.get(version="4.2").withdrawn_reason == "Loses dates."
+
+
+def test_r9_it_says_which_upgrades_are_stopped_and_which_finish_before_and_after(manager: Client, build: Build) -> None:
+    early, late, back = (
+        make_upgrade(build=build, instance=make_instance(name, runs="4.1"), state=state)
+        for name, state in [
+            ("early", UpgradeState.RUNNING), ("late", UpgradeState.RUNNING), ("back", UpgradeState.ROLLING_BACK),
+        ]
+    )  # fmt: skip
+    for upgrade, state in [(early, StepState.WAITING), (late, StepState.RUNNING), (back, StepState.SUCCEEDED)]:
+        Step.objects.create(
+            upgrade=upgrade, position=6, name="switch", title="Switch", phase="change", state=state
+        )  # fmt: skip
+
+    page = manager.get(PAGE)
+    answer = manager.post(PAGE, sent(page), follow=True)
+
+    under_way = page.context["under_way"]
+    assert (under_way.stopped, under_way.finishing, under_way.going_back) == ([early], [late], [back])
+    said = "1 upgrade to it is stopped before its switch. 1 is past it and finishes."
+    assert said in answer.content.decode()
+
+
+def test_p1_a_form_without_a_reason_comes_back_with_what_differs_since(manager: Client) -> None:
+    form = sent(manager.get(PAGE), reason="", version="4.2")
+    make_instance("arrived", runs="4.1", target_channel_id="release")
+
+    answer = manager.post(PAGE, form)
+
+    assert answer.status_code == 422
+    assert {row.slug: row.mark for row in answer.context["rows"]} == {"arrived": "new"}
+    assert answer.context["form"]["version"].value() == "4.2"
 
 
 def test_p1_a_plan_that_changed_withdraws_nothing_and_marks_what_differs(manager: Client) -> None:

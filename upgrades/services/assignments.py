@@ -29,7 +29,7 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
     Raises RecipeInvalid where it is certainly not begun and the site's recipe cannot be used.
     """
     site = upgrade.instance
-    recipe = _recipe_as_it_was(upgrade) if taken_over else _recipe_for(site, upgrade.recipe)
+    recipe = recipe_as_it_was(upgrade) if taken_over else _recipe_for(site, upgrade.recipe)
     begun = upgrade.state in (UpgradeState.RUNNING, UpgradeState.ROLLING_BACK)
     return Assignment(
         number=upgrade.pk,
@@ -49,7 +49,7 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
     )
 
 
-def _recipe_as_it_was(upgrade: Upgrade) -> Recipe:
+def recipe_as_it_was(upgrade: Upgrade) -> Recipe:
     """What runs has its copy of a recipe that was broken here since: it is watched all the same, where it runs."""
     name = upgrade.recipe
     try:

@@ -19,11 +19,11 @@ from releasemgr.roles import roles_with
 from upgrades import sentences
 from upgrades.choices import EndCode, Outcome, StepState, UpgradeState
 from upgrades.exceptions import UpgradeChanged
-from upgrades.forms import LetRetryForm, UnlockForm
+from upgrades.forms import UnlockForm
 from upgrades.log_lines import Line
 from upgrades.models import Upgrade
 from upgrades.services.ends import unlock_site
-from upgrades.services.retries import is_parked, let_retry
+from upgrades.services.retries import is_parked
 from upgrades.views.log_blocks import WINDOW, Log
 from upgrades.views.run_results import RETRY
 from upgrades.views.upgrade_acts import actions_for, cancelling_words
@@ -78,35 +78,12 @@ def unlock(request: HttpRequest, number: int) -> HttpResponse:
     return redirect(upgrade)
 
 
-@require_POST
-@needs(DECIDE)
-def let_nights_retry(request: HttpRequest, number: int) -> HttpResponse:
-    """Takes back that this build is not tried again on the site by itself (P11)."""
-    upgrade = upgrade_for_page(number)
-    form = LetRetryForm(request.POST)
-    if not form.is_valid():
-        page = _page(request, upgrade, UnlockForm(), form)
-        return render(request, "upgrades/upgrade_detail.html", page, status=422)
-    actor = Actor(Origin.PAGE, person(request))
-    try:
-        let_retry(upgrade, actor=actor, now=clock.now(), note=form.cleaned_data["note"])
-    except UpgradeChanged:
-        page = _page(request, upgrade_for_page(number), UnlockForm(), form) | {"let_conflict": True}
-        return render(request, "upgrades/upgrade_detail.html", page, status=409)
-    words = _("The nights try %(version)s on %(site)s again.")
-    messages.success(request, words % {"version": upgrade.build.version, "site": upgrade.instance})
-    return redirect(upgrade)
-
-
-def _page(
-    request: HttpRequest, upgrade: Upgrade, form: UnlockForm, let_form: LetRetryForm | None = None
-) -> dict[str, Any]:
+def _page(request: HttpRequest, upgrade: Upgrade, form: UnlockForm) -> dict[str, Any]:
     now = clock.now()
     log = Log(upgrade, now)
     total = log.count()
     context = facts_of(request, upgrade, log, now) | {
         "form": form,
-        "let_form": let_form or LetRetryForm(),
         "total": total,
         "errors": log.count_errors(total),
     }
