@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "axes",
     "csp",
     "releasemgr.lib.history",
+    "releasemgr.lib.heartbeats",
     "builds",
     "instances",
     "upgrades",

@@ -22,7 +22,7 @@ from releasemgr.lib import clock, queue
 from releasemgr.lib.embedded.server import Server
 from releasemgr.lib.process_supervision import Child, Program, Supervision, end_leftovers
 from releasemgr.lib.static_files import collect_when_stale
-from upgrades.services import slots
+from upgrades.services import runs, slots
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ class Command(BaseCommand):
             raise CommandError("The database lacks migrations. Run: manage.py migrate")
         slots.ensure_slots()
         slots.clear_stopping()
+        runs.wake_reaper(clock.now())
         connection.close()
         if web:
             collect_when_stale()
