@@ -17,6 +17,7 @@ from releasemgr.lib.heartbeats.services import (
     ask,
     beat,
     ensure_heartbeats,
+    hangs,
     silences,
 )
 from tests.factories import NOW
@@ -114,6 +115,23 @@ def test_a_supervising_task_is_a_sign_of_life_also_where_it_has_nothing_to_do() 
     slots.ensure_slots()
     tasks.supervise(1)
     assert set(silences()) == {CONTROL, SCHEDULE}
+
+
+def waits_for(age: timedelta) -> None:
+    OrmQ.objects.create(key=UPGRADES, payload="", lock=clock.now() - age)
+
+
+def test_a_cluster_hangs_when_it_is_silent_although_tasks_wait() -> None:
+    aged(UPGRADES, LIMIT + timedelta(seconds=5))
+    assert not hangs(UPGRADES, clock.now(), LIMIT * 2), "nobody asked it"
+    waits_for(queue.MARGIN - timedelta(seconds=5))
+    assert not hangs(UPGRADES, clock.now(), LIMIT * 2), "it was asked just now"
+    waits_for(queue.MARGIN + timedelta(seconds=5))
+
+    assert hangs(UPGRADES, clock.now(), LIMIT * 2)
+    assert not hangs(UPGRADES, clock.now(), LIMIT / 2), "it has just started"
+    beat(UPGRADES)
+    assert not hangs(UPGRADES, clock.now(), LIMIT * 2), "busy workers show that they live"
 
 
 def test_a_start_wakes_the_reaper_unless_tasks_wait_anyway() -> None:

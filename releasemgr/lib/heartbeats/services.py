@@ -44,3 +44,13 @@ def silences(limit: timedelta = LIMIT) -> dict[str, timedelta | None]:
     """For how long each was silent that was so for longer than the limit; None if it was never heard. One query."""
     silent = Heartbeat.objects.filter(Q(at=None) | Q(at__lt=Now() - limit)).annotate(now=Now())
     return {one.name: one.now - one.at if one.at else None for one in silent}
+
+
+def hangs(cluster: str, now: datetime, running_for: timedelta) -> bool:
+    """Whether a cluster whose tasks show that they live while they work is silent although tasks wait. Two queries.
+
+    One that nobody asked is not: the reaper, which asks, may be what is down.
+    """
+    if running_for < LIMIT or not queue.untaken(now, cluster, since=queue.MARGIN):
+        return False
+    return cluster in silences(LIMIT)

@@ -6,9 +6,9 @@ import socket
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from releasemgr.lib import clock, queue
 from releasemgr.lib.embedded.server import Server
+from releasemgr.lib.heartbeats import services as heartbeats
 from releasemgr.lib.process_supervision import Child, Program, Supervision, end_leftovers
 from releasemgr.lib.static_files import collect_when_stale
 from upgrades.services import runs, slots
@@ -109,17 +110,17 @@ def programs(options: dict[str, Any]) -> Iterator[Program]:
     plain = {name: value for name, value in os.environ.items() if name != "Q_CLUSTER_NAME"}
     upgrades = plain | {"Q_CLUSTER_NAME": queue.UPGRADES}  # qcluster's own --name starts the wrong cluster
     qcluster = [*manage, "qcluster"]
-    take_tasks = partial(takes_tasks, queue.UPGRADES)
-    yield Program("the upgrade workers", qcluster, upgrades, CLUSTER_PATIENCE, take_tasks)
-    yield Program("the control workers", qcluster, plain, CLUSTER_PATIENCE, partial(takes_tasks, None))
+    upgrades_hang = partial(heartbeats.hangs, queue.UPGRADES)
+    yield Program("the upgrade workers", qcluster, upgrades, CLUSTER_PATIENCE, partial(takes_tasks, upgrades_hang))
+    yield Program("the control workers", qcluster, plain, CLUSTER_PATIENCE, partial(takes_tasks, queue.is_stuck))
     if not options["no_web"]:
         yield Program("the web server", gunicorn(options), plain, WEB_PATIENCE)
 
 
-def takes_tasks(cluster: str | None, running_for: float) -> bool:
+def takes_tasks(hangs: Callable[[datetime, timedelta], bool], running_for: float) -> bool:
     """True also where nobody can tell, since the database does not answer."""
     try:
-        return not queue.is_stuck(clock.now(), timedelta(seconds=running_for), cluster)
+        return not hangs(clock.now(), timedelta(seconds=running_for))
     except DatabaseError:
         return True
     finally:
