@@ -28,6 +28,8 @@ def test_it_serves_until_it_is_asked_to_stop_and_leaves_nothing_but_the_database
     process = served.start()
     leaders = served.leaders()
     assert len(leaders) == 3
+    wait_until(lambda: "The dashboard answers on" in served.said())
+    assert silent_since(served, "-infinity") == [], "the first page says nothing of silent workers"
     second = served.manage("serve")
     assert f"already served, by process {process.pid}" in second.stderr
 

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 SLOTS_LEAVE_WITHIN = 15.0  # seconds; they look for the mark every few
 CLUSTER_PATIENCE = 60.0
 WEB_PATIENCE = 30.0
+WORKERS_ANSWER_WITHIN = 20.0
 
 
 class Command(BaseCommand):
@@ -60,15 +61,16 @@ class Command(BaseCommand):
                 Server(settings.DATABASES["default"]["EMBEDDED_IN"]).stop()
 
     def announce(self, options: dict[str, Any]) -> None:
-        """Called once, when the dashboard answers."""
+        """Called once, when the dashboard answers and, as far as it was waited for, its workers do."""
         self.stdout.write(f"The dashboard answers on http://{address(options)}/")
+        self.stdout.flush()
 
     def _look_after(self, supervision: Supervision, options: dict[str, Any]) -> None:
-        announced = options["no_web"]
+        announced, patient_until = options["no_web"], time.monotonic() + WORKERS_ANSWER_WITHIN
         while not self.stops_asked:
             time.sleep(0.2)
             supervision.look_after()
-            if not announced and answers(options):
+            if not announced and answers(options) and (time.monotonic() > patient_until or workers_answer()):
                 self.announce(options)
                 announced = True
 
@@ -115,6 +117,16 @@ def programs(options: dict[str, Any]) -> Iterator[Program]:
     yield Program("the control workers", qcluster, plain, CLUSTER_PATIENCE, partial(takes_tasks, queue.is_stuck))
     if not options["no_web"]:
         yield Program("the web server", gunicorn(options), plain, WEB_PATIENCE)
+
+
+def workers_answer() -> bool:
+    """Before, the first page would say that none does. True also where nobody can tell."""
+    try:
+        return not heartbeats.silences()
+    except DatabaseError:
+        return True
+    finally:
+        connection.close()
 
 
 def takes_tasks(hangs: Callable[[datetime, timedelta], bool], running_for: float) -> bool:
