@@ -65,11 +65,16 @@ def failures(since: datetime) -> dict[str, int]:
 
 
 def ensure_schedule(name: str, path: str, cron: str) -> None:
-    """Keeps exactly one schedule of this name on the control cluster, with this cron expression."""
+    """Keeps exactly one schedule of this name on the control cluster, with this cron expression.
+
+    It is due no later than that says now: in another time zone than before it may say something else.
+    """
     schedule, created = Schedule.objects.get_or_create(
         name=name, defaults={"func": path, "schedule_type": Schedule.CRON, "cron": cron, "repeats": -1}
     )
-    if created or schedule.cron != cron or schedule.func != path:
-        schedule.func, schedule.cron, schedule.schedule_type = path, cron, Schedule.CRON
-        schedule.next_run = schedule.calculate_next_run()
+    changed = created or schedule.cron != cron or schedule.func != path
+    schedule.func, schedule.cron, schedule.schedule_type = path, cron, Schedule.CRON
+    due = schedule.calculate_next_run()
+    if changed or schedule.next_run > due:
+        schedule.next_run = due
         schedule.save()

@@ -251,8 +251,10 @@ def test_a_schedule_without_an_entry_is_an_error(name: str) -> None:
     assert name in only(engine.schedule(), Level.ERROR)
 
 
-def test_an_entry_that_nobody_woke_is_an_error() -> None:
+def test_an_entry_that_nobody_woke_is_an_error_but_just_after_a_start() -> None:
     Schedule.objects.filter(name="reaper").update(next_run=clock.now() - timedelta(minutes=4))
+    assert "did not come" in only(engine.schedule(), Level.WARNING)
+    Heartbeat.objects.filter(name="schedule").update(at=Now() - timedelta(minutes=4))
     assert "did not come" in only(engine.schedule(), Level.ERROR)
 
 
