@@ -14,6 +14,7 @@ from releasemgr import __version__
 from releasemgr.choices import Theme
 from releasemgr.lib import clock
 from releasemgr.models import Profile, profile_of
+from releasemgr.pages.engine import EngineBar, engine_bar
 from releasemgr.pages.shell import Badge, News, news
 
 
@@ -94,6 +95,11 @@ class Shell:
     def news(self) -> News | None:
         """None for whoever may not see the fleet."""
         return news(clock.now(), self.request) if self.user.has_perm("upgrades.view_run") else None
+
+    @cached_property
+    def engine_bar(self) -> EngineBar | None:
+        """For everyone who is signed in, and never from a cache: it goes as soon as a worker answers."""
+        return engine_bar() if self.user.is_authenticated else None
 
     def _shows(self, paths: tuple[str, ...]) -> bool:
         here = self.request.path.removeprefix(self.root)

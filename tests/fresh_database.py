@@ -62,9 +62,13 @@ END $$;
 """
 
 
+WORKERS_ANSWER = "UPDATE heartbeats_heartbeat SET at = '2999-01-01'"
+
+
 def keep() -> None:
-    """Once, when the migrations have run."""
+    """Once, when the migrations have run. In tests workers have always just answered, unless one says otherwise."""
     with connection.cursor() as cursor:
+        cursor.execute(WORKERS_ANSWER)
         cursor.execute(KEEP)
     TransactionTestCase._fixture_teardown = put_back  # type: ignore[attr-defined] # no public place for this
 

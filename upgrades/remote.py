@@ -72,13 +72,16 @@ class Limits:
     """Of a follower, whose host beats every 5 seconds."""
 
 
+def read_key(file: Path) -> paramiko.PKey:
+    """The private key with which hosts are signed in to. Raises SignInRefused."""
+    try:
+        return paramiko.PKey.from_path(file)
+    except (OSError, ValueError, TypeError, paramiko.SSHException) as error:
+        raise SignInRefused(f"The key file {file} cannot be used: {error}") from error
+
+
 def fabric_connect(key_file: Path, limits: Limits | None = None) -> Connect:
-    @cache
-    def private_key() -> paramiko.PKey:
-        try:
-            return paramiko.PKey.from_path(key_file)
-        except (OSError, ValueError, TypeError, paramiko.SSHException) as error:
-            raise SignInRefused(f"The key file {key_file} cannot be used: {error}") from error
+    private_key = cache(partial(read_key, key_file))
 
     def connect(address: HostAddress) -> FabricRemote:
         return FabricRemote(address, private_key(), limits or Limits())

@@ -1,6 +1,7 @@
 """What the queue calls. Each may come twice; each is a few lines over a service or the supervisor."""
 
 import time
+import uuid
 from collections.abc import Callable, Sequence
 
 from django.conf import settings
@@ -9,6 +10,7 @@ from builds.services import announce_eligible, gather_builds
 from instances.models import Host, Instance
 from instances.services import end_pins, note_contact, note_offered_key
 from releasemgr.lib import clock
+from releasemgr.lib.heartbeats import services as heartbeats
 from upgrades.exceptions import ContactError
 from upgrades.models import Run
 from upgrades.remote import fabric_connect, offered_host_key
@@ -33,9 +35,13 @@ def start_night() -> None:
 def reap() -> None:
     """About every 30 seconds: wakes slots that lost their task, ends what is over (pins too), records and opens nights.
 
-    In this order: what runs is not left alone while hosts are asked before a night.
+    In this order: what runs is not left alone while hosts are asked before a night. That the schedule lives, and
+    whether the upgrades cluster does, comes before everything that may fail or last.
     """
     now = clock.now()
+    heartbeats.beat(heartbeats.CONTROL)
+    heartbeats.beat(heartbeats.SCHEDULE)
+    heartbeats.ask(heartbeats.UPGRADES, now)
     slots.wake_lost(now)
     end_pins(gather_builds(), now)
     announce_eligible(now=now)
@@ -46,14 +52,21 @@ def reap() -> None:
 
 def supervise(number: int) -> None:
     """Supervises upgrades for a slice of minutes, then queues the next slice if anything is left."""
+    heartbeats.beat(heartbeats.UPGRADES)
     token = slots.take(number)
     if token is None:
         return
     try:
-        Supervisor(connect, keep_going=lambda: slots.keep(number, token)).run()
+        Supervisor(connect, keep_going=lambda: _keeps(number, token)).run()
     finally:
         slots.leave(number, token)
     slots.wake_rest(clock.now())
+
+
+def _keeps(number: int, token: uuid.UUID) -> bool:
+    """Asked every second: workers that are busy for a whole slice take nobody's question."""
+    heartbeats.beat(heartbeats.UPGRADES)
+    return slots.keep(number, token)
 
 
 def ask_versions(ids: Sequence[int]) -> list[Answer]:
@@ -63,11 +76,13 @@ def ask_versions(ids: Sequence[int]) -> list[Answer]:
 
 def ask_versions_later(ids: Sequence[int]) -> None:
     """The same for the queue, which keeps no answers."""
+    heartbeats.beat(heartbeats.CONTROL)
     ask_versions(ids)
 
 
 def scan_host_key(host_id: int) -> None:
     """Keeps the key that a host offers, for a person to approve (U6). Signs in nowhere."""
+    heartbeats.beat(heartbeats.CONTROL)
     host = Host.objects.get(pk=host_id)
     try:
         key = offered_host_key(host.address, host.port, PATIENCE)

@@ -20,10 +20,14 @@ from django.utils.dateparse import parse_datetime
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command found or did: for scripts, whose keys stay as they are, and for people."""
+    """What a command found or did: for scripts, whose keys stay as they are, and for people.
+
+    With a `refusal` the answer is printed all the same, and the exit status is 1.
+    """
 
     data: dict[str, Any]
     text: str
+    refusal: str = ""
 
 
 class VerbCommand(BaseCommand):
@@ -44,6 +48,8 @@ class VerbCommand(BaseCommand):
         except OperationalError as error:
             raise CommandError(f"The database does not answer: {str(error).strip().splitlines()[0]}") from error
         self.stdout.write(as_json(answer.data) if options["json"] else answer.text)
+        if answer.refusal:
+            raise CommandError(answer.refusal)
 
     def arguments(self, parser: ArgumentParser) -> None:
         raise NotImplementedError

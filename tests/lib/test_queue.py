@@ -79,3 +79,12 @@ def test_a_schedule_exists_once_and_follows_its_latest_expression() -> None:
     schedule = Schedule.objects.get(name="a test")
     assert schedule.cron == "30 4 * * *"
     assert (schedule.next_run.hour, schedule.next_run.minute) == (4, 30)
+
+
+def test_a_schedule_that_would_come_too_late_is_put_right_and_one_that_is_due_stays_so() -> None:
+    queue.ensure_schedule("a test", "math.sqrt", "0 3 * * *")
+    due = Schedule.objects.get(name="a test").next_run
+    for found, kept in ((due + timedelta(days=2), due), (due - timedelta(days=3), due - timedelta(days=3))):
+        Schedule.objects.filter(name="a test").update(next_run=found)
+        queue.ensure_schedule("a test", "math.sqrt", "0 3 * * *")
+        assert Schedule.objects.get(name="a test").next_run == kept

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from releasemgr.demo import hosts
 from releasemgr.lib import sessions
 from releasemgr.lib.embedded.server import Server
@@ -108,10 +106,7 @@ class Fleet:
     # What the dashboard knows.
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Asked of the database itself, so that nothing of ours stands between."""
-        socket = Server(self.served.var).place.socket_dir
-        with psycopg.connect(host=str(socket), user="releasemgr", dbname="releasemgr") as connection:
-            return connection.execute(sql).fetchall()
+        return self.served.query(sql)
 
     def log_kept(self, slug: str) -> bytes:
         """Its chunks one after the other. Each has to begin where the one before ended."""

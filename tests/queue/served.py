@@ -10,8 +10,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from releasemgr.lib import sessions
+from releasemgr.lib.embedded.server import Server
 
 BASE = Path(__file__).parents[2]
 EXIT_WITHIN = 60.0
@@ -38,8 +42,16 @@ class Served:
         command = [sys.executable, "manage.py", *words]
         return subprocess.run(command, cwd=BASE, env=self.environment, capture_output=True, text=True)
 
-    def start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "manage.py", "serve", "--port", str(self.port), "--web-workers", "1"]
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Asked of the database itself, so that nothing of ours stands between."""
+        socket = Server(self.var).place.socket_dir
+        with psycopg.connect(host=str(socket), user="releasemgr", dbname="releasemgr") as connection:
+            return connection.execute(sql).fetchall()
+
+    def start(self, *serve: str) -> subprocess.Popen[bytes]:
+        """`serve` are the words after “python” that start it, where it is not manage.py."""
+        words = serve or ("manage.py", "serve")
+        command = [sys.executable, *words, "--port", str(self.port), "--web-workers", "1"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=BASE, env=self.environment, stdout=log, stderr=log)
         wait_until(lambda: self.answers() and self.said().count("] running.") >= 2)

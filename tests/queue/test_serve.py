@@ -1,6 +1,7 @@
 """`manage.py serve` for real: gunicorn, both clusters and a PostgreSQL of its own."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -11,12 +12,24 @@ from tests.queue.fleet import LINES, Fleet
 from tests.queue.served import EXIT_WITHIN, Served, wait_until
 
 pytestmark = pytest.mark.queue
+CLUSTERS = ("the upgrade workers", "the control workers")
+SOME_TASKS = """
+from releasemgr.lib import clock, queue
+from releasemgr.lib.heartbeats.services import BEAT_TASK, UPGRADES
+from upgrades.services.runs import wake_reaper
+
+wake_reaper(clock.now())
+for _ in range(4):  # a cluster that hangs still fetches a few
+    queue.enqueue(BEAT_TASK, UPGRADES, cluster=UPGRADES)
+"""
 
 
 def test_it_serves_until_it_is_asked_to_stop_and_leaves_nothing_but_the_database(served: Served) -> None:
     process = served.start()
     leaders = served.leaders()
     assert len(leaders) == 3
+    wait_until(lambda: "The dashboard answers on" in served.said())
+    assert silent_since(served, "-infinity") == [], "the first page says nothing of silent workers"
     second = served.manage("serve")
     assert f"already served, by process {process.pid}" in second.stderr
 
@@ -43,20 +56,47 @@ def test_after_a_kill_9_of_the_supervisor_the_next_one_starts_clean(served: Serv
     assert all(sessions.members(leader) for leader in served.leaders().values())
 
 
-@pytest.mark.parametrize("victim", ["main process", "sentinel"])
-def test_a_cluster_that_loses_a_vital_process_is_replaced_as_a_whole(served: Served, victim: str) -> None:
-    """Its workers would go on unsupervised; when its sentinel dies it even ends with status 0."""
+def test_clusters_that_lose_a_vital_process_are_replaced_as_a_whole(served: Served) -> None:
+    """Their workers would go on unsupervised; a cluster whose sentinel dies even ends with status 0."""
     served.start()
-    before = served.leaders()["the upgrade workers"]
-    pids = [each.pid for each in sessions.members(before)]
-    sentinel = next(pid for pid in pids if parent_of(pid) == before.pid)
+    before = {name: leader for name, leader in served.leaders().items() if name in CLUSTERS}
+    pids = [member.pid for leader in before.values() for member in sessions.members(leader)]
+    main, other = (before[name].pid for name in CLUSTERS)
+    sentinel = next(pid for pid in pids if parent_of(pid) == other)
 
-    os.kill(before.pid if victim == "main process" else sentinel, signal.SIGKILL)
+    for pid in (main, sentinel):
+        os.kill(pid, signal.SIGKILL)
 
-    wait_until(lambda: served.leaders()["the upgrade workers"] != before)
-    wait_until(lambda: served.said().count("] running.") >= 3)
+    wait_until(lambda: all(served.leaders()[name] != leader for name, leader in before.items()))
+    wait_until(lambda: served.said().count("] running.") >= 4)
     assert [pid for pid in pids if sessions.find(pid) is not None] == []
-    assert "Ended by itself: the upgrade workers" in served.said()
+    for name in CLUSTERS:
+        assert f"Ended by itself: {name}" in served.said()
+
+
+def test_clusters_that_hang_are_replaced_and_take_what_waited(served: Served) -> None:
+    """One stands still altogether; of the other the idle workers are killed, one of whom held the lock of its queue.
+
+    Both have all their processes then, and look healthy.
+    """
+    served.start("-m", "tests.queue.impatient")
+    wait_until(lambda: silent_since(served, "-infinity") == [])
+    before = served.leaders()
+    for member in sessions.members(before["the control workers"]):
+        os.kill(member.pid, signal.SIGSTOP)
+    for pid in workers_of(served, before["the upgrade workers"]):
+        os.kill(pid, signal.SIGKILL)
+    [(killed_at,)] = served.query("SELECT now()")
+
+    assert served.manage("shell", "--no-imports", "-c", SOME_TASKS).returncode == 0
+
+    wait_until(lambda: silent_since(served, killed_at) == [], 60)
+    after = served.leaders()
+    for name in CLUSTERS:
+        assert f"Not well, so killed and started again: {name}." in served.said()
+        assert after[name] != before[name]
+        assert sessions.members(before[name]) == []
+    assert after["the web server"] == before["the web server"]
 
 
 def test_it_refuses_to_serve_a_database_that_lacks_migrations(served: Served) -> None:
@@ -85,6 +125,20 @@ def test_a_stop_in_the_middle_of_a_night_loses_nothing(served: Served, fleet: Fl
     served.start()
     fleet.await_end(90)
     fleet.assert_nothing_lost_or_doubled()
+
+
+def silent_since(served: Served, moment: object) -> list[str]:
+    """Who has not shown since then that it lives."""
+    rows = served.query(f"SELECT name FROM heartbeats_heartbeat WHERE at IS NULL OR at <= '{moment}'")  # noqa: S608
+    return [name for (name,) in rows]
+
+
+def workers_of(served: Served, leader: sessions.Member) -> list[int]:
+    """Those that wait for a task. Its other processes say something else of themselves."""
+    ready = {int(pid) for pid in re.findall(r"ready for work at (\d+)", served.said())}
+    workers = [member.pid for member in sessions.members(leader) if member.pid in ready]
+    assert workers
+    return workers
 
 
 def parent_of(pid: int) -> int:

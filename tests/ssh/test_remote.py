@@ -30,6 +30,7 @@ from upgrades.exceptions import (
     Unreachable,
     VersionUnreadable,
 )
+from upgrades.host_check import HostClock, read_clocks
 from upgrades.recipes.bundle import build_bundle
 from upgrades.recipes.journal import Journal, StepEnded
 from upgrades.recipes.reading import load_recipe
@@ -111,6 +112,16 @@ def test_an_upgrade_stands_as_its_host_says(remote: Remote, site: Site) -> None:
     assert remote.inspect(ground).ended
     with pytest.raises(TooLate):
         start(remote, site, 3, not_after=1_000_000_000)
+
+
+def test_a_host_tells_its_clock_without_any_site_on_it(connect: Connect, address: HostAddress) -> None:
+    before = time.time()
+    told = read_clocks([address, replace(address, name="web-2", port=1)], connect)
+
+    clock, refusal = told["web-1"], told["web-2"]
+    assert isinstance(clock, HostClock)
+    assert before - 1 <= clock.says.timestamp() <= time.time()
+    assert isinstance(refusal, Unreachable)
 
 
 def test_a_host_confirms_a_stop_and_says_why_it_cannot(remote: Remote, site: Site) -> None:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,6 +19,7 @@ from django_tables2 import RequestConfig
 
 from releasemgr.lib import clock
 from releasemgr.lib.components import Part, ViewLink
+from releasemgr.lib.heartbeats.services import silences
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
 from upgrades import sentences
@@ -67,7 +68,12 @@ def run_detail(request: HttpRequest, number: int) -> HttpResponse:
 
 def _fingerprint(run: Run) -> str:
     last = UpgradeEvent.objects.filter(upgrade__run=run).aggregate(last=Max("pk"))["last"]
-    return f"{last or 0}-{'over' if run.ended_at else 'open'}-{run.state}"
+    return f"{last or 0}-{'over' if run.ended_at else 'open'}-{run.state}{_silent()}"
+
+
+def _silent() -> str:
+    """Part of the news, since nothing else changes while no worker answers: who is silent, to the minute."""
+    return "".join(f"-{name}.{lasts and lasts // timedelta(minutes=1)}" for name, lasts in sorted(silences().items()))
 
 
 @dataclass(frozen=True)

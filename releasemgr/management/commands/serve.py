@@ -6,9 +6,9 @@ import socket
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,17 @@ from django.db.migrations.executor import MigrationExecutor
 
 from releasemgr.lib import clock, queue
 from releasemgr.lib.embedded.server import Server
+from releasemgr.lib.heartbeats import services as heartbeats
 from releasemgr.lib.process_supervision import Child, Program, Supervision, end_leftovers
 from releasemgr.lib.static_files import collect_when_stale
-from upgrades.services import slots
+from upgrades.services import runs, slots
 
 logger = logging.getLogger(__name__)
 
 SLOTS_LEAVE_WITHIN = 15.0  # seconds; they look for the mark every few
 CLUSTER_PATIENCE = 60.0
 WEB_PATIENCE = 30.0
+WORKERS_ANSWER_WITHIN = 20.0
 
 
 class Command(BaseCommand):
@@ -59,15 +61,16 @@ class Command(BaseCommand):
                 Server(settings.DATABASES["default"]["EMBEDDED_IN"]).stop()
 
     def announce(self, options: dict[str, Any]) -> None:
-        """Called once, when the dashboard answers."""
+        """Called once, when the dashboard answers and, as far as it was waited for, its workers do."""
         self.stdout.write(f"The dashboard answers on http://{address(options)}/")
+        self.stdout.flush()
 
     def _look_after(self, supervision: Supervision, options: dict[str, Any]) -> None:
-        announced = options["no_web"]
+        announced, patient_until = options["no_web"], time.monotonic() + WORKERS_ANSWER_WITHIN
         while not self.stops_asked:
             time.sleep(0.2)
             supervision.look_after()
-            if not announced and answers(options):
+            if not announced and answers(options) and (time.monotonic() > patient_until or workers_answer()):
                 self.announce(options)
                 announced = True
 
@@ -77,6 +80,7 @@ class Command(BaseCommand):
             raise CommandError("The database lacks migrations. Run: manage.py migrate")
         slots.ensure_slots()
         slots.clear_stopping()
+        runs.wake_reaper(clock.now())
         connection.close()
         if web:
             collect_when_stale()
@@ -108,17 +112,27 @@ def programs(options: dict[str, Any]) -> Iterator[Program]:
     plain = {name: value for name, value in os.environ.items() if name != "Q_CLUSTER_NAME"}
     upgrades = plain | {"Q_CLUSTER_NAME": queue.UPGRADES}  # qcluster's own --name starts the wrong cluster
     qcluster = [*manage, "qcluster"]
-    take_tasks = partial(takes_tasks, queue.UPGRADES)
-    yield Program("the upgrade workers", qcluster, upgrades, CLUSTER_PATIENCE, take_tasks)
-    yield Program("the control workers", qcluster, plain, CLUSTER_PATIENCE, partial(takes_tasks, None))
+    upgrades_hang = partial(heartbeats.hangs, queue.UPGRADES)
+    yield Program("the upgrade workers", qcluster, upgrades, CLUSTER_PATIENCE, partial(takes_tasks, upgrades_hang))
+    yield Program("the control workers", qcluster, plain, CLUSTER_PATIENCE, partial(takes_tasks, queue.is_stuck))
     if not options["no_web"]:
         yield Program("the web server", gunicorn(options), plain, WEB_PATIENCE)
 
 
-def takes_tasks(cluster: str | None, running_for: float) -> bool:
+def workers_answer() -> bool:
+    """Before, the first page would say that none does. True also where nobody can tell."""
+    try:
+        return not heartbeats.silences()
+    except DatabaseError:
+        return True
+    finally:
+        connection.close()
+
+
+def takes_tasks(hangs: Callable[[datetime, timedelta], bool], running_for: float) -> bool:
     """True also where nobody can tell, since the database does not answer."""
     try:
-        return not queue.is_stuck(clock.now(), timedelta(seconds=running_for), cluster)
+        return not hangs(clock.now(), timedelta(seconds=running_for))
     except DatabaseError:
         return True
     finally:

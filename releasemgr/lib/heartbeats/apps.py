@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class HeartbeatsConfig(AppConfig):
+    name = "releasemgr.lib.heartbeats"
