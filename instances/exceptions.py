@@ -11,6 +11,10 @@ class UnknownSite(InstanceError):
     """No site has this name."""
 
 
+class UnknownHost(InstanceError):
+    """No host has this name."""
+
+
 class UnknownCustomer(InstanceError):
     """No customer has this name."""
 

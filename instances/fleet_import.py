@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from builds.services import build_named
 from instances.choices import Kind
 from instances.exceptions import FleetInvalid, InvalidInput, TargetRefused
 from instances.fleet_files import Entry, FleetFile, read_fleet
+from instances.host_keys import key_bytes
 from instances.models import Customer, Host, Instance, Tag, Target
 from instances.services import check_target, default_target, read_windows, record_target, set_target
 from instances.services.fleet import WORDS, all_of, tags_named
@@ -280,10 +279,7 @@ def _differs(row: Model, key: str, value: Any) -> bool:
 
 
 def _is_key(text: str) -> bool:
-    """Whether it is a type and, in base64, a blob that begins with the same type."""
-    kind, _space, blob = text.partition(" ")
     try:
-        raw = base64.b64decode(blob, validate=True)
-    except (binascii.Error, ValueError):
+        return bool(key_bytes(text))
+    except ValueError:
         return False
-    return bool(kind) and raw[4 : 4 + len(kind)] == kind.encode() and int.from_bytes(raw[:4]) == len(kind)

@@ -17,6 +17,7 @@ import fabric
 import paramiko
 from paramiko.pkey import UnknownKeyType
 
+from instances.host_keys import key_bytes, type_of
 from upgrades.contact import (
     Connect,
     Follower,
@@ -26,7 +27,6 @@ from upgrades.contact import (
     Ground,
     HostAddress,
     Standing,
-    key_bytes,
 )
 from upgrades.exceptions import (
     AlreadyBegun,
@@ -86,19 +86,30 @@ def fabric_connect(key_file: Path, limits: Limits | None = None) -> Connect:
     return connect
 
 
-def offered_host_key(address: str, port: int, timeout: float) -> str:
-    """The key that the host offers, "type base64", without signing in. Raises Unreachable."""
-    sock = dial(address, port, timeout)
+def offered_host_key(address: HostAddress, timeout: float) -> str:
+    """The key that the host offers, "type base64", without signing in: of the pinned one's type, if it has such.
+
+    Raises Unreachable.
+    """
+    sock = dial(address.address, address.port, timeout)
     with Deadline(timeout, partial(cut, sock)) as deadline:
         try:
             transport = paramiko.Transport(sock)
+            _ask_first_for(transport, type_of(address.host_key))
             transport.start_client(timeout=timeout)
             return _key_text(transport.get_remote_server_key())
         except (paramiko.SSHException, OSError, EOFError) as error:
-            raise Unreachable(_no_ssh(address, port, deadline, error)) from error
+            raise Unreachable(_no_ssh(address.address, address.port, deadline, error)) from error
         finally:
             cut(sock)
             sock.close()
+
+
+def _ask_first_for(transport: paramiko.Transport, key_type: str) -> None:
+    """A host with keys of several types is not to offer another one than was approved."""
+    options = transport.get_security_options()
+    wanted = [name for name in options.key_types if key_type == name or (key_type, name[:8]) == ("ssh-rsa", "rsa-sha2")]
+    options.key_types = (*wanted, *(name for name in options.key_types if name not in wanted))
 
 
 class FabricRemote:
@@ -354,7 +365,7 @@ def _pinned_key(address: HostAddress, limits: Limits) -> paramiko.PKey:
     try:
         return paramiko.PKey.from_type_string(address.host_key.split(" ")[0], key_bytes(address.host_key))
     except (ValueError, paramiko.SSHException, UnknownKeyType) as error:
-        offered = offered_host_key(address.address, address.port, limits.connect)
+        offered = offered_host_key(address, limits.connect)
         raise HostKeyUnknown(offered) from error
 
 

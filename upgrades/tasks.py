@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from django.conf import settings
 
 from builds.services import announce_eligible, gather_builds
 from instances.models import Host, Instance
-from instances.services import end_pins, note_contact, note_offered_key
+from instances.services import end_pins, note_contact, note_scan
 from releasemgr.lib import clock
 from upgrades.exceptions import ContactError
 from upgrades.models import Run
 from upgrades.remote import fabric_connect, offered_host_key
 from upgrades.services import runs, slots
+from upgrades.services.assignments import address_of
 from upgrades.supervisor import Supervisor
 from upgrades.version_check import Answer
 from upgrades.version_check import ask_unknown as ask_unknown_versions
@@ -66,14 +68,21 @@ def ask_versions_later(ids: Sequence[int]) -> None:
 
 
 def scan_host_key(host_id: int) -> None:
-    """Keeps the key that a host offers, for a person to approve (U6). Signs in nowhere."""
-    host = Host.objects.get(pk=host_id)
+    """Keeps the key that a host offers, for a person to approve (U6), or why it offers none."""
+    with suppress(ContactError):
+        scan_host(Host.objects.get(pk=host_id))
+
+
+def scan_host(host: Host) -> str:
+    """The key that a host offers, which is kept, too. Signs in nowhere. Raises ContactError."""
     try:
-        key = offered_host_key(host.address, host.port, PATIENCE)
+        key = offered_host_key(address_of(host), PATIENCE)
     except ContactError as error:
         note_contact(host, now=clock.now(), failure=str(error))
-        return
-    note_offered_key(host, key, now=clock.now())
+        note_scan(host, now=clock.now(), failure=str(error))
+        raise
+    note_scan(host, now=clock.now(), key=key)
+    return key
 
 
 def wait_for(run: Run, progress: Callable[[Run], None] = lambda run: None) -> None:

@@ -58,6 +58,9 @@ class Host(models.Model):
     host_key_approved_at = models.DateTimeField(null=True, blank=True)
     offered_key = models.TextField(blank=True, help_text=_("A key that the host offers and nobody approved."))
     offered_at = models.DateTimeField(null=True, blank=True)
+    scan_asked_at = models.DateTimeField(null=True, blank=True, help_text=_("When somebody last asked for its key."))
+    scanned_at = models.DateTimeField(null=True, blank=True, help_text=_("When it was last asked for its key."))
+    scan_failure = models.TextField(blank=True, help_text=_("Why that failed; empty if it did not."))
 
     contacted_at = models.DateTimeField(null=True, blank=True, help_text=_("The last attempt to reach it."))
     failing_since = models.DateTimeField(null=True, blank=True)
@@ -88,6 +91,11 @@ class Host(models.Model):
     def key_trusted(self) -> bool:
         """Whether upgrades may run: a key is approved, and the host offers no other (U6)."""
         return bool(self.host_key) and not self.offered_key
+
+    @property
+    def is_being_scanned(self) -> bool:
+        """Whether somebody asked for its key, and no worker has asked the host since."""
+        return self.scan_asked_at is not None and (self.scanned_at is None or self.scanned_at < self.scan_asked_at)
 
     @property
     def state(self) -> HostState:

@@ -16,8 +16,25 @@ from instances.services.fleet import (
     delete_site,
     set_tags,
 )
-from instances.services.found import customer_named, freeze_numbered, site_named, sites_named, tag_named
-from instances.services.hosts import approve_host_key, note_contact, note_offered_key, note_version
+from instances.services.found import (
+    customer_named,
+    freeze_numbered,
+    host_named,
+    hosts_named,
+    site_named,
+    sites_named,
+    tag_named,
+)
+from instances.services.hosts import (
+    approve_host_key,
+    ask_for_key,
+    key_with,
+    note_contact,
+    note_offered_key,
+    note_scan,
+    note_version,
+)
+from instances.services.known_hosts import KnownHostsReport, import_known_hosts
 from instances.services.pauses import (
     FREEZE_FIELDS,
     LeftAlone,
@@ -66,12 +83,14 @@ __all__ = [
     "HOST_FIELDS",
     "SITE_FIELDS",
     "Aim",
+    "KnownHostsReport",
     "LeftAlone",
     "Undo",
     "add_customer",
     "add_host",
     "add_site",
     "approve_host_key",
+    "ask_for_key",
     "change_customer",
     "change_freeze",
     "change_host",
@@ -94,10 +113,15 @@ __all__ = [
     "ended_on",
     "extend_hold",
     "freeze_numbered",
+    "host_named",
+    "hosts_named",
+    "import_known_hosts",
+    "key_with",
     "last_seen_of",
     "left_alone",
     "note_contact",
     "note_offered_key",
+    "note_scan",
     "note_version",
     "open_freeze",
     "open_hold",

@@ -3,12 +3,15 @@
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Q
 
 from instances.exceptions import HostKeyMismatch
+from instances.host_keys import shown_fingerprint
 from instances.models import Host, Instance
+from instances.services.input import reason_fault, refuse
 from releasemgr.lib.actors import Actor
 from releasemgr.lib.history.services import record
+
+KEY_FIELDS = ["host_key", "host_key_approved_by", "host_key_approved_at", "offered_key", "offered_at"]
 
 
 def note_version(instance: Instance, raw: str, *, now: datetime) -> bool:
@@ -37,22 +40,66 @@ def note_offered_key(host: Host, key: str, *, now: datetime) -> None:
     Host.objects.filter(pk=host.pk).exclude(offered_key=key).update(offered_key=key, offered_at=now)
 
 
+def ask_for_key(host: Host, *, now: datetime) -> None:
+    """Keeps that somebody wants to know its key: a worker asks for it."""
+    host.scan_asked_at = now
+    host.save(update_fields=["scan_asked_at"])
+
+
+def note_scan(host: Host, *, now: datetime, key: str = "", failure: str = "") -> None:
+    """Keeps what asking a host for its key brought: the key, or why there is none."""
+    Host.objects.filter(pk=host.pk).update(scanned_at=now, scan_failure=failure)
+    if key:
+        note_offered_key(host, key, now=now)
+    host.refresh_from_db()
+
+
+def key_with(host: Host, wanted: str) -> str:
+    """The host's key with this fingerprint: the one that it offers, or the approved one. Raises HostKeyMismatch."""
+    known = {shown_fingerprint(key): key for key in (host.host_key, host.offered_key) if key}
+    if wanted in known:
+        return known[wanted]
+    if not known:
+        raise HostKeyMismatch(f"{host} has not offered a key yet. Scan it first.")
+    said = {"approved": shown_fingerprint(host.host_key), "offered": shown_fingerprint(host.offered_key)}
+    told = ", ".join(f"{name} {mark}" for name, mark in said.items() if mark)
+    raise HostKeyMismatch(f"No key of {host} has the fingerprint {wanted}. Known: {told}.")
+
+
 @transaction.atomic
-def approve_host_key(host: Host, *, seen: str, actor: Actor, now: datetime) -> bool:
+def approve_host_key(host: Host, *, seen: str, actor: Actor, now: datetime, reason: str = "") -> bool:
     """Pins the key that the host offers, if it is the one that the person saw (U6).
 
-    Approving the pinned key once more dismisses another one that was offered. Whether this call changed
-    something. Raises HostKeyMismatch.
+    In place of another one that needs a reason. Approving the pinned key once more dismisses another one that was
+    offered. Whether this call changed something. Raises HostKeyMismatch, or InvalidInput for the reason.
     """
     if not seen:
         raise HostKeyMismatch(f"{host} has not offered a key yet.")
-    if host.host_key == seen and not host.offered_key:
+    row = Host.objects.select_for_update().get(pk=host.pk)
+    if row.host_key == seen and not row.offered_key:
         return False
-    approved = Host.objects.filter(Q(offered_key=seen) | Q(host_key=seen), pk=host.pk).update(
-        host_key=seen, offered_key="", offered_at=None, host_key_approved_by=actor.user, host_key_approved_at=now
-    )  # fmt: skip
-    if not approved:
+    if seen not in (row.host_key, row.offered_key):
         raise HostKeyMismatch(f"{host} now offers another key than the one you saw. Compare the new fingerprint.")
-    before, after = {"host_key": host.host_key}, {"host_key": seen}
-    record("host.key_approved", host, actor=actor, now=now, before=before, after=after)
+    if row.host_key and row.host_key != seen:
+        refuse({"reason": reason_fault(reason)})
+    pin_key(row, seen, actor=actor, now=now, reason=reason, dismiss=True)
+    host.refresh_from_db()
     return True
+
+
+def pin_key(host: Host, key: str, *, actor: Actor, now: datetime, reason: str = "", dismiss: bool = False) -> None:
+    """For a caller that holds the row. Another key that the host offers waits on, unless `dismiss`."""
+    before = {"host_key": host.host_key}
+    host.host_key, host.host_key_approved_by, host.host_key_approved_at = key, actor.user, now
+    if dismiss or host.offered_key == key:
+        host.offered_key, host.offered_at = "", None
+    host.save(update_fields=KEY_FIELDS)
+    record("host.key_approved", host, actor=actor, now=now, before=before, after={"host_key": key}, reason=reason)
+
+
+def unpin_key(host: Host, *, actor: Actor, now: datetime, reason: str) -> None:
+    """Trusts its key no longer: nothing runs there before another one is approved. For a caller that holds the row."""
+    before = {"host_key": host.host_key}
+    host.host_key, host.host_key_approved_by, host.host_key_approved_at = "", None, None
+    host.save(update_fields=KEY_FIELDS)
+    record("host.key_revoked", host, actor=actor, now=now, before=before, after={"host_key": ""}, reason=reason)

@@ -13,10 +13,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from builds.maturity import Maturity
+from instances.host_keys import shown_fingerprint
 from instances.pins import PinEnd
 from releasemgr.lib import words
 from releasemgr.lib.choices import Colour
-from upgrades.contact import fingerprint
 
 Word = str | Promise
 LONGEST = 60
@@ -105,6 +105,7 @@ LOOKS: dict[str, Look] = {
     "host.changed": Look("pencil", Colour.IDLE, gettext_lazy("Host changed")),
     "host.deleted": Look("trash-2", Colour.BAD, gettext_lazy("Host deleted")),
     "host.key_approved": Look("key-round", Colour.OK, gettext_lazy("Host key approved")),
+    "host.key_revoked": Look("key-round", Colour.BAD, gettext_lazy("Host key no longer trusted")),
 }
 
 FIELDS: dict[str, Word] = {
@@ -124,7 +125,7 @@ FIELDS: dict[str, Word] = {
 UNSAID = {
     "build.promoted": "channel", "build.demoted": "channel", "build.eligible": "channel",
     "build.promotion_failed": "channel", "build.smoke_reported": "smoke", "window.changed": "window",
-    "tags.changed": "tags", "host.key_approved": "host_key",
+    "tags.changed": "tags", "host.key_approved": "host_key", "host.key_revoked": "host_key",
 }  # fmt: skip
 """The field that a kind is about: its label is left out."""
 
@@ -225,7 +226,7 @@ def _said(name: str, value: Any, now: datetime) -> str:
         case int() if name == "maturity":
             return Maturity(value).name.lower() if value in list(Maturity) else str(value)
         case str() if name == "host_key":
-            return _key_words(value)
+            return shown_fingerprint(value)
         case str():
             return _text(value, now)
         case list():
@@ -233,14 +234,6 @@ def _said(name: str, value: Any, now: datetime) -> str:
         case dict():
             return " ".join(f"{_label('', key)} {_said(key, each, now)}" for key, each in value.items() if each)
     return str(value)
-
-
-def _key_words(key: str) -> str:
-    """A key by its fingerprint, as the host's page shows it."""
-    try:
-        return fingerprint(key) if key else ""
-    except ValueError:
-        return key
 
 
 def _text(value: str, now: datetime) -> str:
