@@ -89,6 +89,10 @@ class HostKeyMismatch(InstanceError):
     """The fingerprint that the person saw is not the one that the host offers now (U6)."""
 
 
+class DirectoryMismatch(InstanceError):
+    """The directory is not marked as the person saw it."""
+
+
 class FleetInvalid(InstanceError):
     """A fleet file was refused as a whole. `errors` has a line for each fault: where it is and what it is."""
 

@@ -285,6 +285,13 @@ class SiteForm(forms.ModelForm, SeenForm):  # type: ignore[type-arg] # generic i
         """The verb checks the row: a form changes none."""
 
 
+class ClaimForm(forms.Form):
+    """`seen` is the mark that the person saw in the directory."""
+
+    seen = forms.CharField(max_length=200, widget=forms.HiddenInput)
+    reason = forms.CharField(max_length=LONGEST_REASON, label=gettext_lazy("Reason, shown to everyone"))
+
+
 class RetryForm(forms.Form):
     note = forms.CharField(
         max_length=2000, label=gettext_lazy("What has changed since it failed"),

@@ -59,6 +59,10 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
         """Sites whose version is unknown: never reported, or not a version (P3, P10)."""
         return self.filter(reported_key=None)
 
+    def in_doubt_whose(self) -> InstanceQuerySet:
+        """Those whose directory says that it is another site's, while no person has said whose it is."""
+        return self.exclude(foreign_mark="").exclude(mark_given_up=models.F("foreign_mark"))
+
     def running_between(self, first: str, before: str | None) -> InstanceQuerySet:
         """Those whose version's key is at or past the first, and earlier than the other where there is one."""
         found = self.filter(reported_key__gte=first)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from upgrades.contact import Follower, Frame, FrameKind, Ground, HostAddress, Standing
-from upgrades.exceptions import AlreadyBegun, ConnectionLost, ContactError, VersionUnreadable
+from upgrades.exceptions import AlreadyBegun, ConnectionLost, ContactError, OtherSite, VersionUnreadable
 
 STAMP = 1_795_435_200  # epoch seconds
 
@@ -37,13 +37,15 @@ class FakeRun:
 
 @dataclass
 class FakeHost:
-    """`versions` by site path. `script` says what a runner does once it began; by default it succeeds at once.
+    """`versions` by site path, and `marks` where its directory has one.
 
-    `refusal` comes instead of a connection, `start_refusal` instead of a begin, `lost_answer` after it, `stop_refusal`
-    instead of the answer to a stop. `sending` happens while an artefact is sent.
+    `script` says what a runner does once it began; by default it succeeds at once. `refusal` comes instead of a
+    connection, `start_refusal` instead of a begin, `lost_answer` after it, `stop_refusal` instead of the answer to a
+    stop. `sending` happens while an artefact is sent.
     """
 
     versions: dict[str, str] = field(default_factory=dict)
+    marks: dict[str, str] = field(default_factory=dict)
     script: "Callable[[FakeHost, str, FakeRun, Mapping[str, str]], None] | None" = None
     refusal: Exception | None = None
     start_refusal: ContactError | None = None
@@ -65,6 +67,12 @@ class FakeHost:
         self.links.append(link)
         return link
 
+    def check_mark(self, values: Mapping[str, str]) -> None:
+        found = self.marks.setdefault(values["SITE_PATH"], values["SITE_MARK"])
+        if found not in (values["SITE_MARK"], values["SITE_MARK_OVER"]):
+            raise OtherSite(found)
+        self.marks[values["SITE_PATH"]] = values["SITE_MARK"]
+
     def cut(self) -> None:
         """Every link breaks; what runs on the host runs on."""
         for link in self.links:
@@ -82,6 +90,7 @@ class FakeRemote:
 
     def read_version(self, values: Mapping[str, str], script: bytes, *, timeout: float) -> str:
         self._answer()
+        self.host.check_mark(values)
         try:
             return self.host.versions[values["SITE_PATH"]]
         except KeyError:
@@ -104,6 +113,7 @@ class FakeRemote:
         self._answer()
         if ground.number in self.host.runs:
             raise AlreadyBegun(f"Upgrade {ground.number} has begun.")
+        self.host.check_mark(read_values(bundle))
         if self.host.start_refusal:
             raise self.host.start_refusal
         self.host.begun.append(ground.number)

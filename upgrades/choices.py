@@ -72,6 +72,7 @@ class EndCode(models.TextChoices):
     HOST_KEY = "host_key"
     SIGN_IN = "sign_in"
     SITE_LOCKED = "site_locked"
+    OTHER_SITE = "other_site"
     VERSION_UNREADABLE = "version_unreadable"
     START_FAILED = "start_failed"
     ARTIFACT_DAMAGED = "artifact_damaged"
@@ -84,8 +85,8 @@ class EndCode(models.TextChoices):
     PATH_ENDED = "path_ended"
 
 
-CONNECTION_TROUBLE = (EndCode.UNREACHABLE, EndCode.HOST_KEY, EndCode.SIGN_IN)
-"""Ends after which the same build is tried again on the same site by itself (P11)."""
+CONNECTION_TROUBLE = (EndCode.UNREACHABLE, EndCode.HOST_KEY, EndCode.SIGN_IN, EndCode.OTHER_SITE)
+"""The site itself was not reached. Ends after which the same build is tried again on the same site by itself (P11)."""
 
 
 EXCUSED = (EndCode.STOPPED,)

@@ -105,7 +105,7 @@ class Remote(Protocol):
     """One connection to one host. Every method raises ConnectionLost when the link breaks."""
 
     def read_version(self, values: Mapping[str, str], script: bytes, *, timeout: float) -> str:
-        """What the site answers, stripped and otherwise raw. Raises VersionUnreadable."""
+        """What the site answers, stripped and otherwise raw. Raises VersionUnreadable or OtherSite."""
         ...
 
     def inspect(self, ground: Ground) -> Standing: ...
@@ -115,7 +115,7 @@ class Remote(Protocol):
         ...
 
     def start(self, ground: Ground, bundle: bytes, *, not_after: int) -> None:
-        """Returns once the runner has begun. Raises AlreadyBegun, SiteLocked, TooLate, StartFailed."""
+        """Returns once the runner has begun. Raises AlreadyBegun, SiteLocked, TooLate, OtherSite, StartFailed."""
         ...
 
     def follow(self, ground: Ground, *, log_offset: int, events_offset: int) -> Follower: ...

@@ -76,6 +76,14 @@ class SignInRefused(ContactError):
     """The host was reached and its key is right, but it does not let us in."""
 
 
+class OtherSite(ContactError):
+    """The directory is marked as another site's, or another installation's; nothing was done there."""
+
+    def __init__(self, mark: str) -> None:
+        super().__init__(f"The directory is marked as another site’s: {mark}")
+        self.mark = mark
+
+
 class VersionUnreadable(ContactError):
     """The site did not tell its version; the text is what was printed instead."""
 

@@ -23,6 +23,7 @@ from upgrades.exceptions import (
     ContactError,
     HostKeyChanged,
     HostKeyUnknown,
+    OtherSite,
     RecipeInvalid,
     SignInRefused,
     SiteLocked,
@@ -310,7 +311,7 @@ class HostThread(threading.Thread):
         self._in_hand[assignment.number] = assignment.as_in_doubt()
         try:
             remote.start(assignment.ground, bundle, not_after=not_after)
-        except (AlreadyBegun, SiteLocked, TooLate, StartFailed):
+        except (AlreadyBegun, SiteLocked, TooLate, OtherSite, StartFailed):
             if not remote.inspect(assignment.ground).begun:
                 self._in_hand[assignment.number] = assignment
                 raise
@@ -374,7 +375,7 @@ class HostThread(threading.Thread):
         question = self._in_hand[number].question
         try:
             return remote.read_version(question.values, question.script, timeout=VERSION_TIMEOUT)
-        except VersionUnreadable:
+        except (VersionUnreadable, OtherSite):
             return None
 
     def _end(self, number: int, ended: Ended) -> None:

@@ -33,6 +33,7 @@ from upgrades.exceptions import (
     ConnectionLost,
     HostKeyChanged,
     HostKeyUnknown,
+    OtherSite,
     SignInRefused,
     SiteLocked,
     StartFailed,
@@ -55,6 +56,7 @@ GRACE = 0.5
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
 ASKED = re.compile(rb"^send ([0-9]{1,18})\n\Z", re.MULTILINE)
 REFUSALS = {"already-begun": AlreadyBegun, "locked": SiteLocked, "too-late": TooLate}
+OTHER_SITE_STATUS = 78
 
 # What it would log reaches the caller as an exception.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -127,6 +129,8 @@ class FabricRemote:
     def read_version(self, values: Mapping[str, str], script: bytes, *, timeout: float) -> str:
         request = lines(max(1, round(timeout))) + value_lines(values) + b"\n" + script
         answer = self._ask("version", request, timeout + self._limits.answer)
+        if answer.status == OTHER_SITE_STATUS:
+            _refuse_other_site(answer.last_line)
         said = answer.out.strip()
         if answer.status or not said:
             raise VersionUnreadable(answer.printed or f"Nothing was printed, exit status {answer.status}.")
@@ -161,6 +165,7 @@ class FabricRemote:
     def start(self, ground: Ground, bundle: bytes, *, not_after: int) -> None:
         request = lines(ground.site_path, ground.number, not_after, len(bundle)) + bundle
         answer = self._ask("launch", request, self._limits.answer)
+        _refuse_other_site(answer.last_line)
         if answer.last_line in REFUSALS:
             raise REFUSALS[answer.last_line](f"{self._host} answers: {answer.last_line}.")
         if answer.status or answer.last_line != "begun":
@@ -317,6 +322,12 @@ class _Answer:
 def _text(printed: bytes) -> str:
     """What is no text is shown as such; the database takes no NUL."""
     return printed.decode("utf-8", "replace").replace("\0", "\ufffd")
+
+
+def _refuse_other_site(line: str) -> None:
+    word, _, mark = line.partition(" ")
+    if word == "other-site":
+        raise OtherSite(mark)
 
 
 class _Refused(Exception):

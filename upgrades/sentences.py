@@ -268,6 +268,9 @@ END_SENTENCES: dict[EndCode, Any] = {
     EndCode.HOST_KEY: gettext_lazy("%(host)s offers a key that is not approved: %(text)s"),
     EndCode.SIGN_IN: gettext_lazy("%(host)s refused the sign-in: %(text)s"),
     EndCode.SITE_LOCKED: gettext_lazy("Something else holds the site's lock on %(host)s."),
+    EndCode.OTHER_SITE: gettext_lazy(
+        "The directory of %(site)s on %(host)s is marked as %(text)s. Say on the site’s page whose it is."
+    ),
     EndCode.VERSION_UNREADABLE: gettext_lazy("The site's version could not be read: %(text)s"),
     EndCode.START_FAILED: gettext_lazy("The upgrade could not be started on %(host)s: %(text)s"),
     EndCode.ARTIFACT_DAMAGED: gettext_lazy("The artefact of %(to)s no longer matches its checksum. It is quarantined."),

@@ -20,7 +20,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from builds.services import quarantine_build
 from instances.models import Host
-from instances.services import note_contact, note_offered_key, note_version
+from instances.services import foreign_words, note_contact, note_foreign_mark, note_offered_key, note_version
 from releasemgr.lib import clock
 from upgrades.choices import BEGUN, EndCode, Outcome, UpgradeState
 from upgrades.contact import Connect, FrameKind
@@ -29,6 +29,7 @@ from upgrades.exceptions import (
     ConnectionLost,
     HostKeyChanged,
     HostKeyUnknown,
+    OtherSite,
     RecipeInvalid,
     SignInRefused,
     SiteLocked,
@@ -316,9 +317,12 @@ class Supervisor:
         """Nothing was touched; says why (U2). A damaged artefact is used by nobody any more (R2)."""
         if isinstance(error, ArtifactDamaged):
             quarantine_build(upgrade.build, now=self._now())
+        if isinstance(error, OtherSite):
+            note_foreign_mark(upgrade.instance, error.mark)
         values = {
+            "site": upgrade.instance.slug,
             "host": upgrade.instance.host.name,
-            "text": _plain(error),
+            "text": foreign_words(upgrade.instance) if isinstance(error, OtherSite) else _plain(error),
             "from": upgrade.from_version,
             "to": upgrade.build.version,
         }
@@ -394,6 +398,7 @@ def _block_code(error: Exception) -> EndCode:
         (HostKeyChanged, EndCode.HOST_KEY),
         (SignInRefused, EndCode.SIGN_IN),
         (SiteLocked, EndCode.SITE_LOCKED),
+        (OtherSite, EndCode.OTHER_SITE),
         (VersionUnreadable, EndCode.VERSION_UNREADABLE),
         (RecipeInvalid, EndCode.RECIPE_INVALID),
         (ArtifactDamaged, EndCode.ARTIFACT_DAMAGED),

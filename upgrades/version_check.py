@@ -7,11 +7,18 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from instances.models import Host, Instance
-from instances.services import note_contact, note_offered_key, note_version
+from instances.services import (
+    foreign_words,
+    installation_number,
+    note_contact,
+    note_foreign_mark,
+    note_offered_key,
+    note_version,
+)
 from releasemgr.lib import clock
 from upgrades.assignment import VersionQuestion
 from upgrades.contact import Connect, HostAddress, Remote
-from upgrades.exceptions import ContactError, HostKeyChanged, HostKeyUnknown, RecipeInvalid, ThreadBroke
+from upgrades.exceptions import ContactError, HostKeyChanged, HostKeyUnknown, OtherSite, RecipeInvalid, ThreadBroke
 from upgrades.services.assignments import address_of, question_for
 
 log = logging.getLogger(__name__)
@@ -110,9 +117,10 @@ def ask_unknown(connect: Connect) -> list[Answer]:
 def _rounds(instances: Iterable[Instance], until: float) -> tuple[dict[int, _Round], dict[int, Answer]]:
     rounds: dict[int, _Round] = {}
     refused: dict[int, Answer] = {}
+    installation = installation_number()
     for site in instances:
         try:
-            question = question_for(site)
+            question = question_for(site, installation)
         except RecipeInvalid as error:
             refused[site.pk] = Answer(site, error=str(error))
             continue
@@ -128,6 +136,9 @@ def _keep_contact(host: Host, failure: ContactError | None) -> None:
 
 
 def _keep(site: Instance, told: str | ContactError) -> Answer:
+    if isinstance(told, OtherSite):
+        note_foreign_mark(site, told.mark)
+        return Answer(site, error=f"The directory is marked as {foreign_words(site)}.")
     if isinstance(told, ContactError):
         return Answer(site, error=str(told))
     return Answer(site, raw=told, drifted=note_version(site, told, now=clock.now()))

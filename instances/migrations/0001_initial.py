@@ -5,6 +5,7 @@ import django.core.validators
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.lookups
+import uuid
 from django.conf import settings
 from django.db import migrations, models
 
@@ -19,6 +20,17 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.CreateModel(
+            name='Installation',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('number', models.UUIDField(default=uuid.uuid4, editable=False)),
+            ],
+            options={
+                'default_permissions': (),
+                'constraints': [models.CheckConstraint(condition=models.Q(('pk', 1)), name='installation_is_one')],
+            },
+        ),
         migrations.CreateModel(
             name='Customer',
             fields=[
@@ -94,6 +106,8 @@ class Migration(migrations.Migration):
                 ('reported_version', models.CharField(blank=True, help_text='As the site printed it.', max_length=200)),
                 ('reported_key', models.CharField(blank=True, db_collation='C', db_index=True, max_length=400, null=True)),
                 ('reported_at', models.DateTimeField(blank=True, null=True)),
+                ('foreign_mark', models.CharField(blank=True, help_text='What its directory says that it is, where that is another site.', max_length=200)),
+                ('mark_given_up', models.CharField(blank=True, help_text='The mark that a person said means nothing any more.', max_length=200)),
                 ('customer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='instances', to='instances.customer')),
                 ('host', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='instances', to='instances.host')),
                 ('pin_owner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),

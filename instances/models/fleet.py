@@ -166,6 +166,9 @@ TARGET_FIELDS = (
 )  # fmt: skip
 
 
+REPORTED = ["reported_version", "reported_key", "reported_at", "foreign_mark", "mark_given_up"]
+
+
 class Instance(models.Model):
     """One customer's LIVE or TEST installation: a site, on screen."""
 
@@ -212,6 +215,13 @@ class Instance(models.Model):
     reported_version = models.CharField(max_length=200, blank=True, help_text=_("As the site printed it."))
     reported_key = models.CharField(max_length=400, null=True, blank=True, db_collation="C", db_index=True)
     reported_at = models.DateTimeField(null=True, blank=True)
+
+    foreign_mark = models.CharField(
+        max_length=200, blank=True, help_text=_("What its directory says that it is, where that is another site.")
+    )
+    mark_given_up = models.CharField(
+        max_length=200, blank=True, help_text=_("The mark that a person said means nothing any more.")
+    )
 
     objects = InstanceQuerySet.as_manager()
 
@@ -271,12 +281,16 @@ class Instance(models.Model):
         self.downgrade_from_key = downgrade_from
 
     def report(self, raw: str, *, now: datetime) -> bool:
-        """Keeps what the site says of its version (P10), and whether that is another version than before."""
+        """Keeps what the site says of its version (P10), and whether that is another version than before.
+
+        Only a directory that is marked as this site's tells it.
+        """
         text = raw.strip().encode(errors="replace").decode().replace("\x00", "\ufffd")
         key = key_of(text)
         drifted = self.reported_at is not None and key != self.reported_key
         self.reported_version, self.reported_key, self.reported_at = text[:200], key, now
-        self.save(update_fields=["reported_version", "reported_key", "reported_at"])
+        self.foreign_mark = self.mark_given_up = ""
+        self.save(update_fields=REPORTED)
         return drifted
 
 

@@ -35,6 +35,7 @@ from instances.services.hosts import (
     note_version,
 )
 from instances.services.known_hosts import KnownHostsReport, import_known_hosts
+from instances.services.marks import claim_directory, foreign_words, installation_number, mark_of, note_foreign_mark
 from instances.services.pauses import (
     FREEZE_FIELDS,
     LeftAlone,
@@ -98,6 +99,7 @@ __all__ = [
     "change_tags",
     "check_freeze",
     "check_target",
+    "claim_directory",
     "complete_target",
     "customer_named",
     "default_subject",
@@ -112,14 +114,18 @@ __all__ = [
     "end_pins",
     "ended_on",
     "extend_hold",
+    "foreign_words",
     "freeze_numbered",
     "host_named",
     "hosts_named",
     "import_known_hosts",
+    "installation_number",
     "key_with",
     "last_seen_of",
     "left_alone",
+    "mark_of",
     "note_contact",
+    "note_foreign_mark",
     "note_offered_key",
     "note_scan",
     "note_version",

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from instances.exceptions import HostKeyMismatch
 from instances.host_keys import shown_fingerprint
-from instances.models import Host, Instance
+from instances.models import REPORTED, Host, Instance
 from instances.services.input import reason_fault, refuse
 from releasemgr.lib.actors import Actor
 from releasemgr.lib.history.services import record
@@ -22,7 +22,7 @@ def note_version(instance: Instance, raw: str, *, now: datetime) -> bool:
     with transaction.atomic():
         locked = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
         drifted = locked.report(raw, now=now)
-    instance.refresh_from_db(fields=["reported_version", "reported_key", "reported_at"])
+    instance.refresh_from_db(fields=REPORTED)
     return drifted
 
 

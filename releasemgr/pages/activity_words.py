@@ -96,6 +96,7 @@ LOOKS: dict[str, Look] = {
     "site.unparked": Look("refresh-cw", Colour.RUN, gettext_lazy("May be tried again")),
     "site.added": Look("plus", Colour.OK, gettext_lazy("Site added")),
     "site.changed": Look("pencil", Colour.IDLE, gettext_lazy("Site changed")),
+    "site.directory_claimed": Look("map-pin-check", Colour.WARN, gettext_lazy("Directory claimed")),
     "site.deleted": Look("trash-2", Colour.BAD, gettext_lazy("Site deleted")),
     "tags.changed": Look("tag", Colour.IDLE, gettext_lazy("Tags changed")),
     "customer.added": Look("plus", Colour.OK, gettext_lazy("Customer added")),

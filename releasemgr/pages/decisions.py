@@ -63,6 +63,7 @@ def waiting_decisions(*, last: Run | None, fleet: Fleet, plan: TonightPlan, now:
     return [
         *_nights_off(now),
         *_stuck(),
+        *_foreign(),
         *_halted(now),
         *_missed(last, now),
         *_parked(decisions),
@@ -148,6 +149,21 @@ def _stuck() -> Iterator[Entry]:
         )
 
 
+def _foreign() -> Iterator[Entry]:
+    """Sites whose directory says that it is another one's, and nobody has said whose."""
+    for site in Instance.objects.in_doubt_whose().order_by("slug"):
+        yield Entry(
+            key=f"directory:{site.pk}:{site.foreign_mark[:60]}",
+            icon="folder-x",
+            colour=Colour.BAD,
+            title=_("A directory is marked as another site’s"),
+            sites=[site],
+            text=_("No upgrade begins there until a person says whose it is."),
+            url=site.get_absolute_url(),
+            button=_("Open site"),
+        )
+
+
 def _missed(last: Run | None, now: datetime) -> Iterator[Entry]:
     if last and last.missed:
         yield Entry(
@@ -186,6 +202,7 @@ def _blocked(last: Run | None) -> Iterator[Entry]:
         last.upgrades.filter(outcome=Outcome.BLOCKED, end_code__in=CONNECTION_TROUBLE)
         .exclude(Exists(newer.filter(Q(outcome__in=GOOD) | Q(state__in=ACTIVE))))
         .exclude(explained)
+        .exclude(end_code=EndCode.OTHER_SITE)
         .select_related("instance", "build")
         .order_by("-build__version_key", "instance__slug")
     )

@@ -13,6 +13,7 @@ def build_bundle(recipe: Recipe, values: Mapping[str, str]) -> bytes:
     files = {
         "run.sh": host_script("run"),
         "compare.sh": host_script("compare"),
+        "mark.sh": host_script("mark"),
         "version.sh": recipe.version_program,
         "env": value_lines(values),
         "plan": _plan(recipe),

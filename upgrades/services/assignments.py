@@ -6,6 +6,7 @@ from django.db.models.functions import Length
 
 from builds.versions import key_of, parse_version
 from instances.models import Host, Instance
+from instances.services import installation_number, mark_of
 from upgrades.assignment import Assignment, VersionQuestion
 from upgrades.choices import UpgradeState
 from upgrades.contact import Ground, HostAddress
@@ -26,15 +27,16 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
     Raises RecipeInvalid where it is certainly not begun and the site's recipe cannot be used.
     """
     recipe = _recipe_as_it_was(upgrade.recipe) if taken_over else load_recipe(upgrade.recipe, settings.RECIPE_DIRS)
+    installation = installation_number()
     begun = upgrade.state in (UpgradeState.RUNNING, UpgradeState.ROLLING_BACK)
     return Assignment(
         number=upgrade.pk,
         begun=begun,
         in_doubt=taken_over and not begun,
         ground=Ground(upgrade.instance.path, upgrade.pk),
-        question=VersionQuestion(site_values(upgrade.instance), recipe.version_program),
+        question=VersionQuestion(site_values(upgrade.instance, installation), recipe.version_program),
         recipe=recipe,
-        values=_values(upgrade),
+        values=_values(upgrade, installation),
         artifact=upgrade.build.artifact_path,
         sha256=upgrade.build.sha256,
         from_key=upgrade.instance.reported_key or "",
@@ -52,10 +54,10 @@ def _recipe_as_it_was(name: str) -> Recipe:
         return Recipe(name, name, "unknown", (), (), {"unknown": b""})
 
 
-def question_for(instance: Instance) -> VersionQuestion:
-    """How the site is asked for its version. Raises RecipeInvalid."""
+def question_for(instance: Instance, installation: str) -> VersionQuestion:
+    """How the site is asked for its version. `installation` is our own number. Raises RecipeInvalid."""
     recipe = load_recipe(instance.recipe, settings.RECIPE_DIRS)
-    return VersionQuestion(site_values(instance), recipe.version_program)
+    return VersionQuestion(site_values(instance, installation), recipe.version_program)
 
 
 def log_size(upgrade: Upgrade) -> int:
@@ -64,12 +66,14 @@ def log_size(upgrade: Upgrade) -> int:
     return ends.aggregate(size=Max("end"))["size"] or 0
 
 
-def site_values(instance: Instance) -> dict[str, str]:
+def site_values(instance: Instance, installation: str) -> dict[str, str]:
     """The environment of every script that runs for this site."""
     return {
         "SITE": instance.slug,
         "HOST": instance.host.name,
         "SITE_PATH": instance.path,
+        "SITE_MARK": mark_of(instance, installation),
+        "SITE_MARK_OVER": instance.mark_given_up,
         "HEALTH_URL": instance.health_url,
         "HEALTH_TIMEOUT": str(instance.health_timeout_s),
         "VERSION_URL": instance.version_url,
@@ -83,8 +87,8 @@ def site_values(instance: Instance) -> dict[str, str]:
     }
 
 
-def _values(upgrade: Upgrade) -> dict[str, str]:
-    return site_values(upgrade.instance) | {
+def _values(upgrade: Upgrade, installation: str) -> dict[str, str]:
+    return site_values(upgrade.instance, installation) | {
         "UPGRADE": str(upgrade.pk),
         "DIRECTION": "down" if upgrade.build.version_key < (key_of(upgrade.from_version) or "") else "up",
         "FROM_VERSION": upgrade.from_version,

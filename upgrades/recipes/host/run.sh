@@ -1,7 +1,7 @@
 #!/bin/sh
 # The runner: one upgrade of one site, from its bundle, in the directory that it lies in.
 # Arguments: the site's path, the number of the upgrade, the last second at which it may begin.
-# It answers on descriptor 3 with one word: begun, already-begun, locked, too-late.
+# It answers on descriptor 3 with one word: begun, already-begun, locked, too-late; or other-site and the mark found.
 # Its directory then holds: log, events (a line each), and as its last act, by rename, result.
 # A file `stop` in it stops the upgrade before its next step, up to the point of no return that its bundle names.
 set -u
@@ -38,6 +38,7 @@ begin() {
     exec 9>>"$work/lock"
     flock -n 9 || refuse "$(who_holds_it)"
     [ "$(date +%s)" -le "$not_after" ] || refuse too-late
+    check_mark
     exec 8>running
     flock 8
     : >log
@@ -49,6 +50,14 @@ begin() {
     fi
     cd "$here" || exit 1
     answer begun
+}
+
+check_mark() { # the directory is to be the site that the bundle is for
+    mark=$(sed -n 's/^SITE_MARK=//p' env)
+    [ -n "$mark" ] || return 0
+    found=$(mark_of "$site")
+    is_ours "$found" "$mark" "$(sed -n 's/^SITE_MARK_OVER=//p' env)" || refuse "other-site $found"
+    put_mark "$site" "$mark"
 }
 
 load_values() { # no value is ever read as a command
@@ -181,6 +190,7 @@ finish() { # a failure here is a warning
 }
 
 main() {
+    . ./mark.sh
     begin
     load_values
     . ./compare.sh
