@@ -5,6 +5,7 @@ from datetime import datetime, time
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -171,18 +172,44 @@ def no_page(name: str) -> str:
     return name
 
 
-class CustomerForm(SeenForm):
+class NamesAKey(SeenForm):
+    """`identity` is the name of a key, of those that the environment has, or the one that it had before.
+
+    `without` says what no name means.
+    """
+
+    without: Any
+
+    identity = forms.ChoiceField(required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = {name for name in (*settings.SSH_IDENTITIES, self.initial.get("identity")) if name}
+        field = self.fields["identity"]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - it is declared so
+        field.choices = [("", self.without), *((name, name) for name in sorted(names))]
+
+
+class CustomerForm(NamesAKey):
+    without = gettext_lazy("the default key")
+
     name = forms.CharField(max_length=120, label=gettext_lazy("Name"))
     slug = forms.SlugField(
         max_length=60, label=gettext_lazy("Short name"), help_text=gettext_lazy("Part of its page's address.")
     )  # fmt: skip
-    field_order = ("name", "slug", "reason")
+    identity = forms.ChoiceField(
+        required=False, label=gettext_lazy("Key for its hosts"),
+        help_text=gettext_lazy("For hosts that name none and have sites of this customer alone."),
+    )  # fmt: skip
+    field_order = ("name", "slug", "identity", "reason")
 
     def clean_slug(self) -> str:
         return no_page(self.cleaned_data["slug"])
 
 
-class HostForm(SeenForm):
+class HostForm(NamesAKey):
+    without = gettext_lazy("the key of its customer, else the default key")
+
     name = forms.SlugField(max_length=120, label=gettext_lazy("Name"))
     address = forms.CharField(max_length=255, label=gettext_lazy("Address"))
     port = forms.IntegerField(min_value=1, max_value=65535, initial=22, label=gettext_lazy("Port"))
@@ -195,7 +222,8 @@ class HostForm(SeenForm):
         required=False, initial=True, label=gettext_lazy("Switched on"),
         help_text=gettext_lazy("Nothing runs on a host that is switched off."),
     )  # fmt: skip
-    field_order = ("name", "address", "port", "user", "max_parallel", "enabled", "reason")
+    identity = forms.ChoiceField(required=False, label=gettext_lazy("Signs in with"))
+    field_order = ("name", "address", "port", "user", "identity", "max_parallel", "enabled", "reason")
 
     def clean_name(self) -> str:
         return no_page(self.cleaned_data["name"])

@@ -87,6 +87,10 @@ class HostQuerySet(models.QuerySet["Host"]):
             test_sites=models.Count("instances", filter=Q(instances__kind=Kind.TEST)),
         ).order_by("name")
 
+    def in_shared_trouble(self) -> HostQuerySet:
+        """Those in a trouble that may be that of other hosts as well."""
+        return self.exclude(refused_since=None)
+
     def asking_for_a_person(self) -> HostQuerySet:
         """Those that do not answer, and those that offer a key which nobody has approved (U6)."""
         return self.filter(Q(failing_since__isnull=False) | ~Q(offered_key=""))

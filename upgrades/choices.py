@@ -71,6 +71,7 @@ class EndCode(models.TextChoices):
     UNREACHABLE = "unreachable"
     HOST_KEY = "host_key"
     SIGN_IN = "sign_in"
+    KEY_REFUSED = "key_refused"
     SITE_LOCKED = "site_locked"
     OTHER_SITE = "other_site"
     VERSION_UNREADABLE = "version_unreadable"
@@ -85,8 +86,13 @@ class EndCode(models.TextChoices):
     PATH_ENDED = "path_ended"
 
 
-CONNECTION_TROUBLE = (EndCode.UNREACHABLE, EndCode.HOST_KEY, EndCode.SIGN_IN, EndCode.OTHER_SITE)
+CONNECTION_TROUBLE = (
+    EndCode.UNREACHABLE, EndCode.HOST_KEY, EndCode.SIGN_IN, EndCode.KEY_REFUSED, EndCode.OTHER_SITE,
+)  # fmt: skip
 """The site itself was not reached. Ends after which the same build is tried again on the same site by itself (P11)."""
+
+SHARED_TROUBLE = (EndCode.KEY_REFUSED,)
+"""Ends by a trouble of a key or of another host, which many sites share."""
 
 
 EXCUSED = (EndCode.STOPPED,)

@@ -16,6 +16,8 @@ class HostAddress:
     user: str
     host_key: str
     """The pinned key as OpenSSH writes it, "type base64"; empty while none is approved."""
+    identity: str = ""
+    """The name of the key to sign in with; empty for the default one."""
 
 
 @dataclass(frozen=True)

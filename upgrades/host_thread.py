@@ -201,7 +201,7 @@ class HostThread(threading.Thread):
             self._tell(Left(crashed))
 
     def _stay(self) -> None:
-        while not self.is_leaving:
+        while self._has_to_speak():
             try:
                 self._remote = self._connect(self._address)
                 self._tell(Reached())
@@ -209,6 +209,12 @@ class HostThread(threading.Thread):
             except ContactError as error:
                 if not self.is_leaving:
                     self._lost(error)
+
+    def _has_to_speak(self) -> bool:
+        """Waits until it has something in hand: no host is signed in on for nothing. False once it is to leave."""
+        while not (self.is_leaving or self._in_hand) and self._given.empty():
+            self._wait_for_a_wake()
+        return not self.is_leaving
 
     def _lost(self, error: ContactError) -> None:
         """What has not begun is given up after some tries; what runs there, or may, is waited for."""
@@ -352,11 +358,18 @@ class HostThread(threading.Thread):
         poll = select.poll()
         for descriptor in (*by_descriptor, self._waker):
             poll.register(descriptor, select.POLLIN)
-        for descriptor, _event in poll.poll(LISTEN * 1000):
-            if descriptor == self._waker:
-                os.read(self._waker, 1024)
+        poll.poll(LISTEN * 1000)
+        self._clear_wakes()
         for number in list(self._followers):
             self._hear(remote, number)
+
+    def _wait_for_a_wake(self) -> None:
+        select.select([self._waker], [], [], LISTEN)
+        self._clear_wakes()
+
+    def _clear_wakes(self) -> None:
+        if select.select([self._waker], [], [], 0)[0]:
+            os.read(self._waker, 1024)
 
     def _hear(self, remote: Remote, number: int) -> None:
         for frame in self._followers[number].read():

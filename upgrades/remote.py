@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ from upgrades.exceptions import (
 )
 from upgrades.recipes.commands import host_command, lines, value_lines
 from upgrades.sockets import Deadline, cut, dial
+from upgrades.ssh_keys import Lend
 
 READ_SIZE = 65536
 PIECE = 256 * 1024
@@ -74,16 +75,12 @@ class Limits:
     """Of a follower, whose host beats every 5 seconds."""
 
 
-def fabric_connect(key_file: Path, limits: Limits | None = None) -> Connect:
-    @cache
-    def private_key() -> paramiko.PKey:
-        try:
-            return paramiko.PKey.from_path(key_file)
-        except (OSError, ValueError, TypeError, paramiko.SSHException) as error:
-            raise SignInRefused(f"The key file {key_file} cannot be used: {error}") from error
+def fabric_connect(lend: Lend, limits: Limits | None = None) -> Connect:
+    """`lend` gives the key of an identity, for as long as the sign-in lasts: that one alone is offered."""
 
     def connect(address: HostAddress) -> FabricRemote:
-        return FabricRemote(address, private_key(), limits or Limits())
+        with lend(address.identity) as key:
+            return FabricRemote(address, key, limits or Limits())
 
     return connect
 

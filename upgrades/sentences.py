@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from builds.sentences import stamp
 from releasemgr.lib.choices import Colour
 from releasemgr.lib.words import place_of
-from upgrades.choices import CONNECTION_TROUBLE, EXCUSED, EndCode, Outcome, RunState
+from upgrades.choices import CONNECTION_TROUBLE, EXCUSED, SHARED_TROUBLE, EndCode, Outcome, RunState
 from upgrades.halting import HaltCode
 from upgrades.plan import Check, Code, Decision, NoWayDown, Rule
 
@@ -267,6 +267,7 @@ END_SENTENCES: dict[EndCode, Any] = {
     EndCode.UNREACHABLE: gettext_lazy("%(host)s could not be reached: %(text)s"),
     EndCode.HOST_KEY: gettext_lazy("%(host)s offers a key that is not approved: %(text)s"),
     EndCode.SIGN_IN: gettext_lazy("%(host)s refused the sign-in: %(text)s"),
+    EndCode.KEY_REFUSED: gettext_lazy("%(text)s %(host)s was not asked."),
     EndCode.SITE_LOCKED: gettext_lazy("Something else holds the site's lock on %(host)s."),
     EndCode.OTHER_SITE: gettext_lazy(
         "The directory of %(site)s on %(host)s is marked as %(text)s. Say on the site’s page whose it is."
@@ -302,6 +303,11 @@ def end_sentence(outcome: Outcome, code: EndCode, values: Mapping[str, Any]) -> 
 
 def end_words(code: EndCode, values: Mapping[str, Any]) -> str:
     return str(END_SENTENCES[code]) % _told(values)
+
+
+def shared_words(code: EndCode, values: Mapping[str, Any]) -> str:
+    """What is at fault for all sites that share the trouble; empty where it is the site's own."""
+    return str(values.get("text", "")) if code in SHARED_TROUBLE else ""
 
 
 def stop_reason(*, withdrawn: bool, quarantined: bool) -> str:

@@ -8,20 +8,21 @@ from django.conf import settings
 
 from builds.services import announce_eligible, gather_builds
 from instances.models import Host, Instance
-from instances.services import end_pins, note_contact, note_scan
+from instances.services import end_pins, note_failure, note_scan
 from releasemgr.lib import clock
 from upgrades.exceptions import ContactError
 from upgrades.models import Run
 from upgrades.remote import fabric_connect, offered_host_key
 from upgrades.services import runs, slots
-from upgrades.services.assignments import address_of
+from upgrades.services.addresses import address_of
+from upgrades.ssh_keys import keys_of
 from upgrades.supervisor import Supervisor
 from upgrades.version_check import Answer
 from upgrades.version_check import ask_unknown as ask_unknown_versions
 from upgrades.version_check import ask_versions as ask_site_versions
 
 PATIENCE = 10.0  # seconds for a host's key; and for a worker to take up a run
-connect = fabric_connect(settings.SSH_KEY_FILE)
+connect = fabric_connect(keys_of(settings.SSH_IDENTITIES))
 
 
 def start_night() -> None:
@@ -78,7 +79,7 @@ def scan_host(host: Host) -> str:
     try:
         key = offered_host_key(address_of(host), PATIENCE)
     except ContactError as error:
-        note_contact(host, now=clock.now(), failure=str(error))
+        note_failure(host, str(error), now=clock.now())
         note_scan(host, now=clock.now(), failure=str(error))
         raise
     note_scan(host, now=clock.now(), key=key)

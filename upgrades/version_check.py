@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -11,6 +11,7 @@ from instances.services import (
     foreign_words,
     installation_number,
     note_contact,
+    note_failure,
     note_foreign_mark,
     note_offered_key,
     note_version,
@@ -18,8 +19,17 @@ from instances.services import (
 from releasemgr.lib import clock
 from upgrades.assignment import VersionQuestion
 from upgrades.contact import Connect, HostAddress, Remote
-from upgrades.exceptions import ContactError, HostKeyChanged, HostKeyUnknown, OtherSite, RecipeInvalid, ThreadBroke
-from upgrades.services.assignments import address_of, question_for
+from upgrades.exceptions import (
+    ContactError,
+    HostKeyChanged,
+    HostKeyUnknown,
+    OtherSite,
+    RecipeInvalid,
+    SignInRefused,
+    ThreadBroke,
+)
+from upgrades.services.addresses import addresses_of
+from upgrades.services.assignments import question_for
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +96,7 @@ def ask_versions(instances: Sequence[Instance], connect: Connect, *, within: flo
     by_id = {site.pk: site for site in instances}
     for host, one in rounds.items():
         if host in finished:
-            _keep_contact(hosts[host], one.failure)
+            _keep_contact(hosts[host], one)
         told = dict(one.told)
         for pk in one.questions:
             answers[pk] = _keep(
@@ -114,23 +124,27 @@ def ask_unknown(connect: Connect) -> list[Answer]:
     return ask_versions(list(unknown.for_list()), connect)
 
 
-def _rounds(instances: Iterable[Instance], until: float) -> tuple[dict[int, _Round], dict[int, Answer]]:
+def _rounds(instances: Sequence[Instance], until: float) -> tuple[dict[int, _Round], dict[int, Answer]]:
     rounds: dict[int, _Round] = {}
     refused: dict[int, Answer] = {}
-    installation = installation_number()
+    installation, addresses = installation_number(), addresses_of({site.host for site in instances})
     for site in instances:
         try:
             question = question_for(site, installation)
         except RecipeInvalid as error:
             refused[site.pk] = Answer(site, error=str(error))
             continue
-        rounds.setdefault(site.host_id, _Round(address_of(site.host), until)).questions[site.pk] = question
+        rounds.setdefault(site.host_id, _Round(addresses[site.host_id], until)).questions[site.pk] = question
     return rounds, refused
 
 
-def _keep_contact(host: Host, failure: ContactError | None) -> None:
-    now = clock.now()
-    note_contact(host, now=now, failure=str(failure or ""))
+def _keep_contact(host: Host, one: _Round) -> None:
+    now, failure = clock.now(), one.failure
+    if failure is None:
+        note_contact(host, now=now, identity=one.address.identity)
+    else:
+        refused = one.address.identity if isinstance(failure, SignInRefused) else None
+        note_failure(host, str(failure), now=now, refused=refused)
     if isinstance(failure, HostKeyUnknown | HostKeyChanged):
         note_offered_key(host, failure.offered_key, now=now)
 

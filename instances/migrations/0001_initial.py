@@ -37,6 +37,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('slug', models.SlugField(max_length=60, unique=True)),
                 ('name', models.CharField(max_length=120, validators=[django.core.validators.RegexValidator('\\A[^\\x00-\\x1f\\x7f]*\\Z', 'One line, without control characters.')])),
+                ('identity', models.SlugField(blank=True, db_index=False, help_text='The key for hosts of its sites that name none.', max_length=60)),
             ],
             options={
                 'ordering': ['name'],
@@ -62,6 +63,7 @@ class Migration(migrations.Migration):
                 ('user', models.CharField(default='releasemgr', max_length=64, validators=[django.core.validators.RegexValidator('\\A[^\\x00-\\x1f\\x7f]*\\Z', 'One line, without control characters.')])),
                 ('enabled', models.BooleanField(default=True)),
                 ('max_parallel', models.PositiveSmallIntegerField(default=2, help_text='Upgrades at once. sshd takes 10 channels a connection by default.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(8)])),
+                ('identity', models.SlugField(blank=True, db_index=False, help_text='The name of the key to sign in with.', max_length=60)),
                 ('host_key', models.TextField(blank=True, help_text='The approved key, as “type base64”.')),
                 ('host_key_approved_at', models.DateTimeField(blank=True, null=True)),
                 ('offered_key', models.TextField(blank=True, help_text='A key that the host offers and nobody approved.')),
@@ -72,6 +74,10 @@ class Migration(migrations.Migration):
                 ('contacted_at', models.DateTimeField(blank=True, help_text='The last attempt to reach it.', null=True)),
                 ('failing_since', models.DateTimeField(blank=True, null=True)),
                 ('failure', models.TextField(blank=True, help_text='Why the last contact failed; empty if it did not.')),
+                ('signed_in_at', models.DateTimeField(blank=True, null=True)),
+                ('signed_in_as', models.CharField(blank=True, help_text='The name of the key that it took last.', max_length=60)),
+                ('refused_since', models.DateTimeField(blank=True, help_text='Since when it does not take a key.', null=True)),
+                ('refused_as', models.CharField(blank=True, help_text='The name of that key.', max_length=60)),
                 ('host_key_approved_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={

@@ -30,6 +30,9 @@ absolute_path = RegexValidator(
 class Customer(models.Model):
     slug = models.SlugField(max_length=60, unique=True)
     name = models.CharField(max_length=120, validators=[one_line])
+    identity = models.SlugField(
+        max_length=60, blank=True, db_index=False, help_text=_("The key for hosts of its sites that name none.")
+    )
 
     class Meta:
         ordering = ["name"]
@@ -51,6 +54,10 @@ class Host(models.Model):
         help_text=_("Upgrades at once. sshd takes 10 channels a connection by default."),
     )  # fmt: skip
 
+    identity = models.SlugField(
+        max_length=60, blank=True, db_index=False, help_text=_("The name of the key to sign in with.")
+    )
+
     host_key = models.TextField(blank=True, help_text=_("The approved key, as “type base64”."))
     host_key_approved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
@@ -65,6 +72,10 @@ class Host(models.Model):
     contacted_at = models.DateTimeField(null=True, blank=True, help_text=_("The last attempt to reach it."))
     failing_since = models.DateTimeField(null=True, blank=True)
     failure = models.TextField(blank=True, help_text=_("Why the last contact failed; empty if it did not."))
+    signed_in_at = models.DateTimeField(null=True, blank=True)
+    signed_in_as = models.CharField(max_length=60, blank=True, help_text=_("The name of the key that it took last."))
+    refused_since = models.DateTimeField(null=True, blank=True, help_text=_("Since when it does not take a key."))
+    refused_as = models.CharField(max_length=60, blank=True, help_text=_("The name of that key."))
 
     objects = HostQuerySet.as_manager()
 

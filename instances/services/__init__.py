@@ -30,10 +30,12 @@ from instances.services.hosts import (
     ask_for_key,
     key_with,
     note_contact,
+    note_failure,
     note_offered_key,
     note_scan,
     note_version,
 )
+from instances.services.identities import RefusedKey, identities_of, key_words, refused_keys
 from instances.services.known_hosts import KnownHostsReport, import_known_hosts
 from instances.services.marks import claim_directory, foreign_words, installation_number, mark_of, note_foreign_mark
 from instances.services.pauses import (
@@ -86,6 +88,7 @@ __all__ = [
     "Aim",
     "KnownHostsReport",
     "LeftAlone",
+    "RefusedKey",
     "Undo",
     "add_customer",
     "add_host",
@@ -118,13 +121,16 @@ __all__ = [
     "freeze_numbered",
     "host_named",
     "hosts_named",
+    "identities_of",
     "import_known_hosts",
     "installation_number",
     "key_with",
+    "key_words",
     "last_seen_of",
     "left_alone",
     "mark_of",
     "note_contact",
+    "note_failure",
     "note_foreign_mark",
     "note_offered_key",
     "note_scan",
@@ -135,6 +141,7 @@ __all__ = [
     "pauses_for",
     "read_windows",
     "record_target",
+    "refused_keys",
     "set_aims",
     "set_tags",
     "set_target",

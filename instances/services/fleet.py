@@ -24,8 +24,8 @@ from releasemgr.lib.history.services import (
     values_of,
 )
 
-CUSTOMER_FIELDS = ("slug", "name")
-HOST_FIELDS = ("name", "address", "port", "user", "enabled", "max_parallel")
+CUSTOMER_FIELDS = ("slug", "name", "identity")
+HOST_FIELDS = ("name", "address", "port", "user", "enabled", "max_parallel", "identity")
 SITE_FIELDS = (
     "slug", "customer", "host", "kind", "path", "url", "notes", "recipe", "health_url", "health_timeout_s",
     "version_url", "version_command", "backup_command", "migrate_command", "migrate_undo_command", "restart_command",

@@ -11,6 +11,9 @@ from instances.services.input import reason_fault, refuse
 from releasemgr.lib.actors import Actor
 from releasemgr.lib.history.services import record
 
+CONTACT_FIELDS = [
+    "contacted_at", "failure", "failing_since", "signed_in_at", "signed_in_as", "refused_since", "refused_as",
+]  # fmt: skip
 KEY_FIELDS = ["host_key", "host_key_approved_by", "host_key_approved_at", "offered_key", "offered_at"]
 
 
@@ -26,11 +29,22 @@ def note_version(instance: Instance, raw: str, *, now: datetime) -> bool:
     return drifted
 
 
-def note_contact(host: Host, *, now: datetime, failure: str = "") -> None:
-    """Keeps whether the last contact with a host worked; `failure` says why not."""
+def note_contact(host: Host, *, now: datetime, identity: str) -> None:
+    """Keeps that a host let us in with this key."""
+    host.contacted_at = host.signed_in_at = now
+    host.signed_in_as, host.failing_since, host.failure = identity, None, ""
+    host.refused_since, host.refused_as = None, ""
+    host.save(update_fields=CONTACT_FIELDS)
+
+
+def note_failure(host: Host, failure: str, *, now: datetime, refused: str | None = None) -> None:
+    """Keeps why a host could not be worked on. `refused` is the key that it did not take, where that was why."""
     host.contacted_at, host.failure = now, failure
-    host.failing_since = (host.failing_since or now) if failure else None
-    host.save(update_fields=["contacted_at", "failure", "failing_since"])
+    host.failing_since = host.failing_since or now
+    again = host.refused_since is not None and host.refused_as == refused
+    host.refused_since = None if refused is None else host.refused_since if again else now
+    host.refused_as = refused or ""
+    host.save(update_fields=CONTACT_FIELDS)
 
 
 def note_offered_key(host: Host, key: str, *, now: datetime) -> None:

@@ -20,6 +20,7 @@ from django_tables2 import RequestConfig
 from instances.choices import NEEDS_A_LOOK, HostState
 from instances.host_keys import shown_fingerprint, type_of
 from instances.models import Host, Instance
+from instances.services import identities_of
 from releasemgr.lib import clock, words
 from releasemgr.lib.components import ViewLink
 from releasemgr.lib.htmx import wants_fragment
@@ -161,6 +162,7 @@ def page_of(
         "key_types": (type_of(shown.host_key), type_of(shown.offered_key)),
         "key_file": _key_file(shown.offered_key),
         "scan": scan_of(shown),
+        "identity": identities_of([shown])[shown.pk],
         "lines": activity_of(shown),
         "may_edit": request.user.has_perm(EDIT),
         "may_approve": request.user.has_perm(APPROVE),

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from releasemgr.lib import clock
 from releasemgr.lib.permission import needs, person
 from releasemgr.models import Snooze
-from releasemgr.pages.decisions import Entry
+from releasemgr.pages.decision_entry import Entry
 
 SNOOZE = "releasemgr.add_snooze"
 A_DAY = timedelta(days=1)

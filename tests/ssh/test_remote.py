@@ -36,6 +36,7 @@ from upgrades.recipes.journal import Journal, StepEnded
 from upgrades.recipes.recipe import load_recipe
 from upgrades.recipes.verdict import Detail, Ending, judge
 from upgrades.remote import Limits, fabric_connect, offered_host_key
+from upgrades.ssh_keys import one_key
 
 pytestmark = pytest.mark.ssh
 RECIPE = load_recipe("symlink")
@@ -254,7 +255,7 @@ def test_a_host_without_room_for_the_artifact_says_so(address: HostAddress, tmp_
     """The command on the host ends while we are still sending; the connection lives on."""
     small = SshServer(tmp_path / "small", ('ForceCommand ulimit -f 1000; eval "$SSH_ORIGINAL_COMMAND"',))
     small.start()
-    remote = fabric_connect(small.key_file)(replace(address, port=small.port, host_key=small.host_key))
+    remote = fabric_connect(one_key(small.key_file))(replace(address, port=small.port, host_key=small.host_key))
     path = tmp_path / "big.tar"
     path.write_bytes(os.urandom(32 * 1024 * 1024))
     try:
@@ -308,7 +309,7 @@ def test_the_approved_key_is_asked_for_among_several(
     several.start()
     try:
         there = replace(address, port=several.port, host_key=several.host_key)
-        remote = fabric_connect(several.key_file)(there)
+        remote = fabric_connect(one_key(several.key_file))(there)
         assert remote.inspect(Ground(str(tmp_path), 1)).clock
         remote.close()
         assert offered_host_key(there, 5) == several.host_key, "a scan does not make it look like another host"
@@ -323,7 +324,7 @@ def test_a_host_that_wants_a_password_too_is_not_given_one(address: HostAddress,
     strict.start()
     try:
         with pytest.raises(SignInRefused, match="more than a key"):
-            fabric_connect(strict.key_file)(replace(address, port=strict.port, host_key=strict.host_key))
+            fabric_connect(one_key(strict.key_file))(replace(address, port=strict.port, host_key=strict.host_key))
     finally:
         strict.stop()
 
@@ -332,9 +333,9 @@ def test_a_key_that_the_host_does_not_know_is_refused(connect: Connect, address:
     stranger = tmp_path / "stranger"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(stranger)], check=True)
     with pytest.raises(SignInRefused, match=address.user):
-        fabric_connect(stranger)(address)
+        fabric_connect(one_key(stranger))(address)
     with pytest.raises(SignInRefused, match="missing"):
-        fabric_connect(tmp_path / "missing")(address)
+        fabric_connect(one_key(tmp_path / "missing"))(address)
 
 
 def test_nobody_listening_is_unreachable(connect: Connect, address: HostAddress) -> None:
@@ -369,7 +370,7 @@ def test_a_server_that_says_nothing_does_not_hold_us(connect: Connect, address: 
 
 def test_a_server_that_stalls_does_not_hold_us(server: SshServer, address: HostAddress, site: Site) -> None:
     """U7: the connection stays open, and nothing answers any more."""
-    remote = fabric_connect(server.key_file, Limits(answer=1.5))(address)
+    remote = fabric_connect(one_key(server.key_file), Limits(answer=1.5))(address)
     ground = Ground(str(site.path), 1)
     assert not remote.inspect(ground).begun
     server.freeze()
@@ -395,7 +396,7 @@ def test_a_server_that_stalls_in_the_middle_of_a_command_does_not_hold_us(
     server: SshServer, address: HostAddress, site: Site
 ) -> None:
     """U7"""
-    remote = fabric_connect(server.key_file, Limits(answer=1))(address)
+    remote = fabric_connect(one_key(server.key_file), Limits(answer=1))(address)
     site.values["VERSION_COMMAND"] = f"touch {site.path}/asked; sleep 60"
     freezer = freeze_when(server, (site.path / "asked").exists)
     with pytest.raises(ConnectionLost, match="did not answer within"):
@@ -406,7 +407,7 @@ def test_a_server_that_stalls_in_the_middle_of_a_command_does_not_hold_us(
 
 def test_a_stalled_server_does_not_hold_an_artifact(server: SshServer, address: HostAddress, tmp_path: Path) -> None:
     """U7: each piece is to be taken in time."""
-    remote = fabric_connect(server.key_file, Limits(answer=1.5))(address)
+    remote = fabric_connect(one_key(server.key_file), Limits(answer=1.5))(address)
     path = tmp_path / "big.tar"
     path.write_bytes(os.urandom(64 * 1024 * 1024))
     arriving = server.home / ".releasemgr" / "artifacts"
@@ -420,7 +421,7 @@ def test_a_stalled_server_does_not_hold_an_artifact(server: SshServer, address: 
 def test_a_silent_follower_is_a_lost_connection(server: SshServer, address: HostAddress, site: Site) -> None:
     """U7: a host beats every five seconds."""
     site.values["BACKUP_COMMAND"] = WAIT_FOR_GO
-    remote = fabric_connect(server.key_file, Limits(silence=1))(address)
+    remote = fabric_connect(one_key(server.key_file), Limits(silence=1))(address)
     ground = start(remote, site)
     follower = remote.follow(ground, log_offset=0, events_offset=0)
     reader = Reader()
@@ -439,7 +440,7 @@ def test_many_connections_at_once_do_not_disturb_each_other(
     server: SshServer, address: HostAddress, site: Site
 ) -> None:
     """A configuration that threads share fails for 3 to 5 of 200."""
-    connect = fabric_connect(server.key_file, Limits(sign_in=60))
+    connect = fabric_connect(one_key(server.key_file), Limits(sign_in=60))
 
     def visit(_: int) -> bool:
         remote = connect(address)
@@ -458,7 +459,7 @@ def test_what_a_start_up_file_prints_is_no_answer(
     server.stop()
     noisy = SshServer(server.folder / "noisy", ('ForceCommand echo Welcome; eval "$SSH_ORIGINAL_COMMAND"',))
     noisy.start()
-    remote = fabric_connect(noisy.key_file)(replace(address, port=noisy.port, host_key=noisy.host_key))
+    remote = fabric_connect(one_key(noisy.key_file))(replace(address, port=noisy.port, host_key=noisy.host_key))
     try:
         ground = start(remote, site)
         reader = Reader()

@@ -5,20 +5,16 @@ from django.db.models import F, Max
 from django.db.models.functions import Length
 
 from builds.versions import key_of, parse_version
-from instances.models import Host, Instance
+from instances.models import Instance
 from instances.services import installation_number, mark_of
 from upgrades.assignment import Assignment, VersionQuestion
 from upgrades.choices import UpgradeState
-from upgrades.contact import Ground, HostAddress
+from upgrades.contact import Ground
 from upgrades.exceptions import RecipeInvalid
 from upgrades.models import LogChunk, Upgrade
 from upgrades.recipes.recipe import Recipe, load_recipe
 
 KEEP_RELEASES = 3
-
-
-def address_of(host: Host) -> HostAddress:
-    return HostAddress(host.name, host.address, host.port, host.user, host.host_key)
 
 
 def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:

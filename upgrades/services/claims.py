@@ -22,14 +22,12 @@ from upgrades.services.planning import decide_at_starts
 from upgrades.services.slots import LEASE
 
 
-def claim_hosts(token: uuid.UUID, *, most: int, due: Collection[int]) -> list[Host]:
-    """Takes free hosts on which something is due or under way, at most so many.
+def claim_hosts(token: uuid.UUID, wanted: Collection[int], *, most: int) -> list[Host]:
+    """Takes those of these hosts that are free, at most so many. No query for none.
 
     A host whose lease ran out is free: its holder is dead or cut off, and what runs there is attached to again.
     Our own is not free for us, also when it ran out: we have a thread there, or have set the host aside.
-    `due` are the hosts on which something may begin. One query while there is nothing to take.
     """
-    wanted = _free_hosts_with_work(due)
     if not wanted:
         return []
     HostLease.objects.bulk_create([HostLease(host_id=pk) for pk in wanted], ignore_conflicts=True)
@@ -40,7 +38,8 @@ def claim_hosts(token: uuid.UUID, *, most: int, due: Collection[int]) -> list[Ho
     return list(Host.objects.filter(pk__in=taken))
 
 
-def _free_hosts_with_work(due: Collection[int]) -> list[int]:
+def free_hosts(due: Collection[int]) -> list[int]:
+    """Those on which something is under way, or may begin: `due` are these. One query."""
     wanted = Host.objects.filter(Q(pk__in=due) | Exists(Upgrade.objects.begun().filter(instance__host=OuterRef("pk"))))
     free = wanted.filter(Q(lease=None) | Q(lease__until__lt=Now()))
     return list(free.order_by("pk").values_list("pk", flat=True))

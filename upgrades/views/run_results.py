@@ -187,7 +187,7 @@ def failure_groups(run: Run, upgrades: Sequence[Upgrade], now: datetime, *, may_
     return [
         FailureGroup(
             [_failure(one, later.get(one.instance_id), run, may_retry=may_retry) for one in members],
-            _error(members[0]),
+            _error(members),
             run_words.same_failure(*seen.get(key, (1, 1, None)), before=run.starts_at, now=now),
         )
         for key, members in groups.items()
@@ -249,9 +249,12 @@ def _log_link(upgrade: Upgrade) -> RowLink:
     return RowLink(label, address, f"log-{upgrade.pk}", quiet=True)
 
 
-def _error(upgrade: Upgrade) -> str:
-    """The first error line of its log, or what happened where nothing was printed."""
-    return upgrade.first_error or sentences.end_words(EndCode(upgrade.end_code), upgrade.end_values)
+def _error(members: Sequence[Upgrade]) -> str:
+    """The first error line of the log, or what happened where nothing was printed: to one site, or to all of them."""
+    shared = {text for one in members if (text := sentences.shared_words(EndCode(one.end_code), one.end_values))}
+    first = members[0]
+    alone = first.first_error or sentences.end_words(EndCode(first.end_code), first.end_values)
+    return max(shared, default=alone)
 
 
 @dataclass(frozen=True)
