@@ -122,7 +122,9 @@ class _Import:
     def _host(self, entry: Entry) -> None:
         name = str(entry.values["name"])
         row = self.hosts.setdefault(name, Host(name=name))
-        values = {key: value for key, value in entry.values.items() if key != "host_key"}
+        values: dict[str, Any] = {key: value for key, value in entry.values.items() if key != "host_key"}
+        if "jump" in entry.values:
+            values["jump"] = self._named(entry, "jump", self.hosts)
         if "host_key" in entry.values:
             values |= self._key(entry, row, str(entry.values["host_key"]))
         self._keep(entry, row, values, self.report.hosts, name)

@@ -223,7 +223,17 @@ class HostForm(NamesAKey):
         help_text=gettext_lazy("Nothing runs on a host that is switched off."),
     )  # fmt: skip
     identity = forms.ChoiceField(required=False, label=gettext_lazy("Signs in with"))
-    field_order = ("name", "address", "port", "user", "identity", "max_parallel", "enabled", "reason")
+    jump = forms.ModelChoiceField(
+        Host.objects.all(), to_field_name="name", required=False, label=gettext_lazy("Reached over"),
+        empty_label=gettext_lazy("no other host"), help_text=gettext_lazy("A jump host."),
+    )  # fmt: skip
+    max_connections = forms.IntegerField(
+        min_value=1, max_value=500, initial=10, label=gettext_lazy("Hosts reached over it at once"),
+        help_text=gettext_lazy("Where it is a jump host."),
+    )  # fmt: skip
+    field_order = (
+        "name", "address", "port", "user", "identity", "jump", "max_parallel", "max_connections", "enabled", "reason",
+    )  # fmt: skip
 
     def clean_name(self) -> str:
         return no_page(self.cleaned_data["name"])

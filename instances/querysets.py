@@ -88,8 +88,13 @@ class HostQuerySet(models.QuerySet["Host"]):
         ).order_by("name")
 
     def in_shared_trouble(self) -> HostQuerySet:
-        """Those in a trouble that may be that of other hosts as well."""
-        return self.exclude(refused_since=None)
+        """Those in a trouble that may be that of other hosts as well: they refuse a key, or are jump hosts and fail."""
+        behind = self.model._default_manager.filter(jump=models.OuterRef("pk"))
+        return self.filter(Q(refused_since__isnull=False) | Q(failing_since__isnull=False) & models.Exists(behind))
+
+    def failing_jump_hosts(self) -> HostQuerySet:
+        """Those that could not be used, and over which others are reached."""
+        return self.exclude(failing_since=None).exclude(behind=None).distinct().order_by("name")
 
     def asking_for_a_person(self) -> HostQuerySet:
         """Those that do not answer, and those that offer a key which nobody has approved (U6)."""

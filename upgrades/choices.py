@@ -72,6 +72,7 @@ class EndCode(models.TextChoices):
     HOST_KEY = "host_key"
     SIGN_IN = "sign_in"
     KEY_REFUSED = "key_refused"
+    JUMP_HOST = "jump_host"
     SITE_LOCKED = "site_locked"
     OTHER_SITE = "other_site"
     VERSION_UNREADABLE = "version_unreadable"
@@ -87,11 +88,12 @@ class EndCode(models.TextChoices):
 
 
 CONNECTION_TROUBLE = (
-    EndCode.UNREACHABLE, EndCode.HOST_KEY, EndCode.SIGN_IN, EndCode.KEY_REFUSED, EndCode.OTHER_SITE,
+    EndCode.UNREACHABLE, EndCode.HOST_KEY, EndCode.SIGN_IN, EndCode.KEY_REFUSED, EndCode.JUMP_HOST,
+    EndCode.OTHER_SITE,
 )  # fmt: skip
 """The site itself was not reached. Ends after which the same build is tried again on the same site by itself (P11)."""
 
-SHARED_TROUBLE = (EndCode.KEY_REFUSED,)
+SHARED_TROUBLE = (EndCode.KEY_REFUSED, EndCode.JUMP_HOST)
 """Ends by a trouble of a key or of another host, which many sites share."""
 
 

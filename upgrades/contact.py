@@ -18,6 +18,15 @@ class HostAddress:
     """The pinned key as OpenSSH writes it, "type base64"; empty while none is approved."""
     identity: str = ""
     """The name of the key to sign in with; empty for the default one."""
+    via: "HostAddress | None" = None
+    """Its jump host."""
+    max_connections: int = 10
+    """How many hosts may be reached over it at once."""
+
+    @property
+    def hops(self) -> "list[HostAddress]":
+        """Its jump hosts, the nearest first."""
+        return [self.via, *self.via.hops] if self.via else []
 
 
 @dataclass(frozen=True)

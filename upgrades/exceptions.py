@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from upgrades.contact import HostAddress
+
 
 class UpgradeError(Exception):
     """Its text says what was refused and why."""
@@ -53,6 +55,14 @@ class Unreachable(ContactError):
 
 class ConnectionLost(ContactError):
     """There was a connection. What runs on the host is not touched by its loss."""
+
+
+class JumpFailed(ContactError):
+    """A host on the way could not be used: `hop` is its address, `error` what it was."""
+
+    def __init__(self, hop: HostAddress, error: ContactError) -> None:
+        super().__init__(f"The jump host {hop.name} cannot be used: {error}")
+        self.hop, self.error = hop, error
 
 
 class HostKeyUnknown(ContactError):

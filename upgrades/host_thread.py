@@ -23,6 +23,7 @@ from upgrades.exceptions import (
     ContactError,
     HostKeyChanged,
     HostKeyUnknown,
+    JumpFailed,
     OtherSite,
     RecipeInvalid,
     SignInRefused,
@@ -398,4 +399,5 @@ class HostThread(threading.Thread):
 
 def _may_pass(error: ContactError) -> bool:
     """Whether trying again in a moment may help: never for a key or a sign-in (U6)."""
-    return not isinstance(error, HostKeyChanged | HostKeyUnknown | SignInRefused)
+    cause = error.error if isinstance(error, JumpFailed) else error
+    return not isinstance(cause, HostKeyChanged | HostKeyUnknown | SignInRefused)

@@ -19,11 +19,11 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from instances.models import Host
-from instances.services import note_contact, note_failure, note_offered_key, note_version
+from instances.services import note_failure, note_version
 from releasemgr.lib import clock
 from upgrades.choices import BEGUN, EndCode, Outcome, UpgradeState
 from upgrades.contact import Connect, FrameKind
-from upgrades.exceptions import HostKeyChanged, HostKeyUnknown, RecipeInvalid, SignInRefused
+from upgrades.exceptions import RecipeInvalid
 from upgrades.host_thread import (
     Begun,
     Ended,
@@ -44,6 +44,7 @@ from upgrades.services import claims, runs
 from upgrades.services.addresses import address_of
 from upgrades.services.assignments import assignment_for
 from upgrades.services.blocks import block, plain
+from upgrades.services.contacts import note_not_reached, note_reached
 from upgrades.services.incidents import end_what_is_doomed
 from upgrades.watched import Watched
 
@@ -254,7 +255,7 @@ class Supervisor:
     def _take_one(self, held: _Held, told: Observation, now: datetime) -> None:
         match told:
             case Reached():
-                note_contact(held.host, now=now, identity=held.address.identity)
+                note_reached(held.host, held.address, now)
             case NotReached():
                 self._not_reached(held, told, now)
             case Left():
@@ -300,10 +301,7 @@ class Supervisor:
 
     def _not_reached(self, held: _Held, told: NotReached, now: datetime) -> None:
         """Keeps why; ends as blocked what the thread has given up (U2)."""
-        refused = held.address.identity if isinstance(told.error, SignInRefused) else None
-        note_failure(held.host, plain(told.error), now=now, refused=refused)
-        if isinstance(told.error, HostKeyUnknown | HostKeyChanged):
-            note_offered_key(held.host, told.error.offered_key, now=now)
+        note_not_reached(held.host, held.address, told.error, now)
         for number in told.given_up & self._watched.keys():
             self._block(self._watched[number].upgrade, told.error)
 

@@ -8,13 +8,15 @@ from django.conf import settings
 
 from builds.services import announce_eligible, gather_builds
 from instances.models import Host, Instance
-from instances.services import end_pins, note_failure, note_scan
+from instances.services import end_pins, note_scan
 from releasemgr.lib import clock
 from upgrades.exceptions import ContactError
+from upgrades.links import Limits, offered_host_key
 from upgrades.models import Run
-from upgrades.remote import fabric_connect, offered_host_key
+from upgrades.remote import fabric_connect
 from upgrades.services import runs, slots
 from upgrades.services.addresses import address_of
+from upgrades.services.contacts import note_not_reached
 from upgrades.ssh_keys import keys_of
 from upgrades.supervisor import Supervisor
 from upgrades.version_check import Answer
@@ -22,7 +24,8 @@ from upgrades.version_check import ask_unknown as ask_unknown_versions
 from upgrades.version_check import ask_versions as ask_site_versions
 
 PATIENCE = 10.0  # seconds for a host's key; and for a worker to take up a run
-connect = fabric_connect(keys_of(settings.SSH_IDENTITIES))
+keys = keys_of(settings.SSH_IDENTITIES)
+connect = fabric_connect(keys)
 
 
 def start_night() -> None:
@@ -77,9 +80,9 @@ def scan_host_key(host_id: int) -> None:
 def scan_host(host: Host) -> str:
     """The key that a host offers, which is kept, too. Signs in nowhere. Raises ContactError."""
     try:
-        key = offered_host_key(address_of(host), PATIENCE)
+        key = offered_host_key(address_of(host), keys, Limits(connect=PATIENCE))
     except ContactError as error:
-        note_failure(host, str(error), now=clock.now())
+        note_not_reached(host, address_of(host), error, clock.now())
         note_scan(host, now=clock.now(), failure=str(error))
         raise
     note_scan(host, now=clock.now(), key=key)

@@ -2,18 +2,17 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from threading import BoundedSemaphore
 
 from instances.models import Host, Instance
 from instances.services import (
     foreign_words,
     installation_number,
-    note_contact,
-    note_failure,
     note_foreign_mark,
-    note_offered_key,
     note_version,
 )
 from releasemgr.lib import clock
@@ -21,15 +20,13 @@ from upgrades.assignment import VersionQuestion
 from upgrades.contact import Connect, HostAddress, Remote
 from upgrades.exceptions import (
     ContactError,
-    HostKeyChanged,
-    HostKeyUnknown,
     OtherSite,
     RecipeInvalid,
-    SignInRefused,
     ThreadBroke,
 )
 from upgrades.services.addresses import addresses_of
 from upgrades.services.assignments import question_for
+from upgrades.services.contacts import note_not_reached, note_reached
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +49,13 @@ class Answer:
 class _Round:
     """One host's part, without a row in it: its thread never touches the database.
 
-    `told` fills as its sites answer. `failure` says why the host could not be asked.
+    `rooms` are those of its jump hosts, taken for as long as it lasts. `told` fills as its sites answer. `failure`
+    says why the host could not be asked.
     """
 
     address: HostAddress
     until: float
+    rooms: Sequence[BoundedSemaphore]
     questions: dict[int, VersionQuestion] = field(default_factory=dict)
     told: dict[int, str | ContactError] = field(default_factory=dict)
     failure: ContactError | None = None
@@ -65,6 +64,12 @@ class _Round:
         """In a thread of its own. Begins with no site once the time is over."""
         if time.monotonic() > self.until:
             return
+        with ExitStack() as held:
+            for room in self.rooms:
+                held.enter_context(room)
+            self._ask(connect)
+
+    def _ask(self, connect: Connect) -> None:
         try:
             remote = connect(self.address)
         except ContactError as error:
@@ -128,25 +133,33 @@ def _rounds(instances: Sequence[Instance], until: float) -> tuple[dict[int, _Rou
     rounds: dict[int, _Round] = {}
     refused: dict[int, Answer] = {}
     installation, addresses = installation_number(), addresses_of({site.host for site in instances})
+    rooms = _rooms(addresses)
     for site in instances:
         try:
             question = question_for(site, installation)
         except RecipeInvalid as error:
             refused[site.pk] = Answer(site, error=str(error))
             continue
-        rounds.setdefault(site.host_id, _Round(addresses[site.host_id], until)).questions[site.pk] = question
+        rounds.setdefault(site.host_id, _Round(addresses[site.host_id], until, rooms[site.host_id])).questions[
+            site.pk
+        ] = question
     return rounds, refused
 
 
+def _rooms(addresses: Mapping[int, HostAddress]) -> dict[int, list[BoundedSemaphore]]:
+    """Room on each jump host, by the host behind it: always taken in the same order."""
+    hops = {hop.name: hop for address in addresses.values() for hop in address.hops}
+    room = {name: BoundedSemaphore(hop.max_connections) for name, hop in hops.items()}
+    return {
+        host: [room[name] for name in sorted(hop.name for hop in address.hops)] for host, address in addresses.items()
+    }
+
+
 def _keep_contact(host: Host, one: _Round) -> None:
-    now, failure = clock.now(), one.failure
-    if failure is None:
-        note_contact(host, now=now, identity=one.address.identity)
+    if one.failure is None:
+        note_reached(host, one.address, clock.now())
     else:
-        refused = one.address.identity if isinstance(failure, SignInRefused) else None
-        note_failure(host, str(failure), now=now, refused=refused)
-    if isinstance(failure, HostKeyUnknown | HostKeyChanged):
-        note_offered_key(host, failure.offered_key, now=now)
+        note_not_reached(host, one.address, one.failure, clock.now())
 
 
 def _keep(site: Instance, told: str | ContactError) -> Answer:

@@ -62,6 +62,8 @@ class Migration(migrations.Migration):
                 ('port', models.PositiveIntegerField(default=22, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(65535)])),
                 ('user', models.CharField(default='releasemgr', max_length=64, validators=[django.core.validators.RegexValidator('\\A[^\\x00-\\x1f\\x7f]*\\Z', 'One line, without control characters.')])),
                 ('enabled', models.BooleanField(default=True)),
+                ('jump', models.ForeignKey(blank=True, help_text='The host over which it is reached.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='behind', to='instances.host')),
+                ('max_connections', models.PositiveSmallIntegerField(default=10, help_text='Hosts that are reached over it at once.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(500)])),
                 ('max_parallel', models.PositiveSmallIntegerField(default=2, help_text='Upgrades at once. sshd takes 10 channels a connection by default.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(8)])),
                 ('identity', models.SlugField(blank=True, db_index=False, help_text='The name of the key to sign in with.', max_length=60)),
                 ('host_key', models.TextField(blank=True, help_text='The approved key, as “type base64”.')),
@@ -218,6 +220,14 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='host',
             constraint=models.CheckConstraint(condition=models.Q(('port__range', (1, 65535))), name='host_port_valid'),
+        ),
+        migrations.AddConstraint(
+            model_name='host',
+            constraint=models.CheckConstraint(condition=models.Q(('jump', models.F('id')), _negated=True), name='host_is_not_its_own_jump_host'),
+        ),
+        migrations.AddConstraint(
+            model_name='host',
+            constraint=models.CheckConstraint(condition=models.Q(('max_connections__range', (1, 500))), name='host_max_connections_valid'),
         ),
         migrations.AddIndex(
             model_name='hold',

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 one_line = RegexValidator(r"\A[^\x00-\x1f\x7f]*\Z", _("One line, without control characters."))
+MOST_HOPS = 5
 absolute_path = RegexValidator(
     r"\A/[^\x00-\x1f\x7f]*[^/\x00-\x1f\x7f]\Z", _("An absolute path, without a slash at its end.")
 )
@@ -49,6 +51,14 @@ class Host(models.Model):
     port = models.PositiveIntegerField(default=22, validators=[MinValueValidator(1), MaxValueValidator(65535)])
     user = models.CharField(max_length=64, default="releasemgr", validators=[one_line])
     enabled = models.BooleanField(default=True)
+    jump = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="behind",
+        help_text=_("The host over which it is reached."),
+    )  # fmt: skip
+    max_connections = models.PositiveSmallIntegerField(
+        default=10, validators=[MinValueValidator(1), MaxValueValidator(500)],
+        help_text=_("Hosts that are reached over it at once."),
+    )  # fmt: skip
     max_parallel = models.PositiveSmallIntegerField(
         default=2, validators=[MinValueValidator(1), MaxValueValidator(8)],
         help_text=_("Upgrades at once. sshd takes 10 channels a connection by default."),
@@ -84,6 +94,8 @@ class Host(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(max_parallel__range=(1, 8)), name="host_max_parallel_1_to_8"),
             models.CheckConstraint(condition=Q(port__range=(1, 65535)), name="host_port_valid"),
+            models.CheckConstraint(condition=~Q(jump=F("id")), name="host_is_not_its_own_jump_host"),
+            models.CheckConstraint(condition=Q(max_connections__range=(1, 500)), name="host_max_connections_valid"),
         ]
         permissions = [("approve_host_key", "Can approve host keys")]
 
@@ -92,6 +104,16 @@ class Host(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("host", args=[self.name])
+
+    def clean(self) -> None:
+        """A chain of jump hosts ends. A query for each of its hosts."""
+        hop, names = self.jump, [self.name]
+        while hop is not None:
+            names.append(hop.name)
+            if hop.pk == self.pk or len(names) > MOST_HOPS + 1:
+                chain = " → ".join(names)
+                raise ValidationError({"jump": _("It would be reached over itself, or over too many: %s.") % chain})
+            hop = hop.jump
 
     @property
     def key_changed(self) -> bool:

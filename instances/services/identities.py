@@ -1,7 +1,7 @@
 """With which key each host is signed in on, and keys that many hosts refuse."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,11 +16,12 @@ SIDE_BY_SIDE = timedelta(minutes=1)
 """Within which a refusal says nothing against a sign-in elsewhere: they may have happened the other way round."""
 
 
-def identities_of(hosts: Collection[Host]) -> dict[int, str]:
+def identities_of(hosts: Iterable[Host]) -> dict[int, str]:
     """The name of each host's key, by the host's id; "" is the default one. At most one query.
 
     A host that names none takes that of its sites' customers, if they all name the same.
     """
+    hosts = list(hosts)
     unsaid = [host.pk for host in hosts if not host.identity]
     named: dict[int, set[str]] = defaultdict(set)
     if unsaid:

@@ -24,6 +24,7 @@ HOSTS_OWN = (EndCode.UNREACHABLE, EndCode.HOST_KEY, EndCode.SIGN_IN)
 def explained_by_hosts() -> Q:
     """The upgrades whose end is explained by an entry here. A query for the keys that are refused."""
     keys = [trouble_fingerprint("key", key.identity) for key in refused_keys()]
+    keys += [trouble_fingerprint("jump", host.name) for host in Host.objects.failing_jump_hosts()]
     own = Q(end_code__in=HOSTS_OWN, instance__host__in=Host.objects.asking_for_a_person())
     return own | Q(fingerprint__in=keys)
 
@@ -34,10 +35,11 @@ def host_entries(now: datetime) -> Iterator[Entry]:
     for key in refused:
         yield _refused_key(key, now)
     told = {host.pk for key in refused for host in key.hosts}
-    hosts: Iterable[Any] = Host.objects.asking_for_a_person().annotate(site_count=Count("instances")).order_by("name")
+    counted = {"site_count": Count("instances", distinct=True), "behind_count": Count("behind", distinct=True)}
+    hosts: Iterable[Any] = Host.objects.asking_for_a_person().annotate(**counted).order_by("name")
     for host in hosts:
         if host.failing_since and host.pk not in told:
-            yield _unanswering(host, host.site_count, now)
+            yield _unanswering(host, host.site_count, host.behind_count, now)
         if host.offered_key:
             yield _asking_for_its_key(host, host.site_count)
 
@@ -46,7 +48,14 @@ def _sites(number: int) -> str:
     return ngettext("%(n)d site.", "%(n)d sites.", number) % {"n": number}
 
 
-def _unanswering(host: Host, sites: int, now: datetime) -> Entry:
+def _behind(number: int) -> str:
+    if not number:
+        return ""
+    said = ngettext("%(n)d host is reached over it.", "%(n)d hosts are reached over it.", number)
+    return said % {"n": number}
+
+
+def _unanswering(host: Host, sites: int, behind: int, now: datetime) -> Entry:
     assert host.failing_since  # noqa: S101 - its caller looked
     since = words.moment_of(host.failing_since, now)
     return Entry(
@@ -54,7 +63,7 @@ def _unanswering(host: Host, sites: int, now: datetime) -> Entry:
         icon="unplug",
         colour=Colour.BAD,
         title=_("%(host)s has not answered since %(since)s") % {"host": host.name, "since": since},
-        text=f"{_sites(sites)} {host.failure}",
+        text=" ".join(filter(None, [_sites(sites) if sites or not behind else "", _behind(behind), host.failure])),
         url=host.get_absolute_url(),
         button=_("Open host"),
     )

@@ -20,7 +20,6 @@ from django_tables2 import RequestConfig
 from instances.choices import NEEDS_A_LOOK, HostState
 from instances.host_keys import shown_fingerprint, type_of
 from instances.models import Host, Instance
-from instances.services import identities_of
 from releasemgr.lib import clock, words
 from releasemgr.lib.components import ViewLink
 from releasemgr.lib.htmx import wants_fragment
@@ -32,6 +31,7 @@ from releasemgr.pages.site_table import SiteTable
 from releasemgr.pages.tonight_plan import plan_of_tonight
 from releasemgr.roles import roles_with
 from releasemgr.templatetags import ui
+from upgrades.services.addresses import address_of
 
 APPROVE = "instances.approve_host_key"
 PER_PAGE = 50
@@ -153,6 +153,7 @@ def page_of(
     table = SiteTable(sites, plan_of_tonight(clock.now(), request).decisions, exclude=("site", "host", "window"))
     table.region = ""
     RequestConfig(request, paginate={"per_page": PER_PAGE}).configure(table)
+    address = address_of(shown)
     context = {
         "host": shown,
         "table": table,
@@ -162,7 +163,9 @@ def page_of(
         "key_types": (type_of(shown.host_key), type_of(shown.offered_key)),
         "key_file": _key_file(shown.offered_key),
         "scan": scan_of(shown),
-        "identity": identities_of([shown])[shown.pk],
+        "identity": address.identity,
+        "hops": [hop.name for hop in reversed(address.hops)],
+        "behind": shown.behind.order_by("name"),
         "lines": activity_of(shown),
         "may_edit": request.user.has_perm(EDIT),
         "may_approve": request.user.has_perm(APPROVE),

@@ -265,7 +265,7 @@ def test_a_customer_or_host_with_sites_is_not_deleted(admin: Client, site: Insta
 
 def host_values(host: Host, **values: str) -> dict[str, str]:
     shown = {"name": host.name, "address": host.address, "port": "22", "user": host.user, "max_parallel": "2"}
-    return shown | {"enabled": "on", "seen": str(last_seen(host))} | values
+    return shown | {"max_connections": "10", "enabled": "on", "seen": str(last_seen(host))} | values
 
 
 def test_t3_switching_a_host_off_says_what_it_does_to_tonight(admin: Client, site: Instance) -> None:

@@ -6,7 +6,8 @@ import pytest
 from tests.ssh.sshd import SshServer
 from tests.upgrades.sites import Site
 from upgrades.contact import Connect, HostAddress, Remote
-from upgrades.remote import Limits, fabric_connect
+from upgrades.links import Limits
+from upgrades.remote import fabric_connect
 from upgrades.ssh_keys import one_key
 
 

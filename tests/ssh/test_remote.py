@@ -31,11 +31,12 @@ from upgrades.exceptions import (
     Unreachable,
     VersionUnreadable,
 )
+from upgrades.links import Limits, offered_host_key
 from upgrades.recipes.bundle import build_bundle
 from upgrades.recipes.journal import Journal, StepEnded
 from upgrades.recipes.recipe import load_recipe
 from upgrades.recipes.verdict import Detail, Ending, judge
-from upgrades.remote import Limits, fabric_connect, offered_host_key
+from upgrades.remote import fabric_connect
 from upgrades.ssh_keys import one_key
 
 pytestmark = pytest.mark.ssh
@@ -270,7 +271,7 @@ def test_a_host_without_room_for_the_artifact_says_so(address: HostAddress, tmp_
 
 def test_the_key_that_a_host_offers_is_read_without_signing_in(server: SshServer, address: HostAddress) -> None:
     """U6"""
-    key = offered_host_key(replace(address, host_key=""), 5)
+    key = offered_host_key(replace(address, host_key=""), one_key(server.key_file), Limits(connect=5))
     assert key == server.host_key
     shown = subprocess.run(
         ["ssh-keygen", "-lf", "-"], input=key, capture_output=True, text=True, check=True
@@ -312,8 +313,10 @@ def test_the_approved_key_is_asked_for_among_several(
         remote = fabric_connect(one_key(several.key_file))(there)
         assert remote.inspect(Ground(str(tmp_path), 1)).clock
         remote.close()
-        assert offered_host_key(there, 5) == several.host_key, "a scan does not make it look like another host"
-        assert offered_host_key(replace(there, host_key=""), 5).startswith("ssh-ed25519 ")
+        lend = one_key(several.key_file)
+        offered = offered_host_key(there, lend, Limits())
+        assert offered == several.host_key, "a scan does not make it look like another host"
+        assert offered_host_key(replace(there, host_key=""), lend, Limits()).startswith("ssh-ed25519 ")
     finally:
         several.stop()
 
@@ -364,7 +367,7 @@ def test_a_server_that_says_nothing_does_not_hold_us(connect: Connect, address: 
     with pytest.raises(Unreachable, match="did not answer within 3 seconds"):
         connect(replace(address, port=mute_port))
     with pytest.raises(Unreachable, match="did not answer within 1 seconds"):
-        offered_host_key(replace(address, port=mute_port), 1)
+        offered_host_key(replace(address, port=mute_port), one_key(Path()), Limits(connect=1))
     assert time.monotonic() - began < 7
 
 

@@ -14,7 +14,8 @@ from releasemgr.lib.identities import AgentKey, KeyFile, KeyPlace, KeyVariable
 from tests.ssh.sshd import SshServer
 from upgrades.contact import Ground, HostAddress
 from upgrades.exceptions import SignInRefused
-from upgrades.remote import Limits, fabric_connect
+from upgrades.links import Limits
+from upgrades.remote import fabric_connect
 from upgrades.ssh_keys import keys_of
 
 pytestmark = pytest.mark.ssh

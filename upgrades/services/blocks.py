@@ -11,6 +11,7 @@ from upgrades.exceptions import (
     ConnectionLost,
     HostKeyChanged,
     HostKeyUnknown,
+    JumpFailed,
     OtherSite,
     RecipeInvalid,
     SignInRefused,
@@ -31,6 +32,7 @@ CODES: tuple[tuple[type[Exception], EndCode], ...] = (
     (VersionUnreadable, EndCode.VERSION_UNREADABLE),
     (RecipeInvalid, EndCode.RECIPE_INVALID),
     (ArtifactDamaged, EndCode.ARTIFACT_DAMAGED),
+    (JumpFailed, EndCode.JUMP_HOST),
     (Unreachable, EndCode.UNREACHABLE),
     (ConnectionLost, EndCode.UNREACHABLE),
 )
@@ -46,8 +48,14 @@ def block(upgrade: Upgrade, error: Exception, address: HostAddress, *, now: date
         text = foreign_words(upgrade.instance)
     code = next((code for kind, code in CODES if isinstance(error, kind)), EndCode.START_FAILED)
     values = {"site": upgrade.instance.slug, "host": address.name, "text": text}
-    shared = trouble_fingerprint("key", address.identity) if code is EndCode.SIGN_IN else ""
-    upgrade.end(Outcome.BLOCKED, code, now=now, shared=shared, **values)
+    upgrade.end(Outcome.BLOCKED, code, now=now, shared=_shared(error, address), **values)
+
+
+def _shared(error: Exception, address: HostAddress) -> str:
+    """The fingerprint of a trouble that is not this host's own."""
+    if isinstance(error, JumpFailed):
+        return trouble_fingerprint("jump", error.hop.name)
+    return trouble_fingerprint("key", address.identity) if isinstance(error, SignInRefused) else ""
 
 
 def plain(error: Exception) -> str:

@@ -4,18 +4,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
 from instances.models import Host
-from instances.services import RefusedKey, identities_of, refused_keys
+from instances.services import RefusedKey, refused_keys
 from releasemgr.lib import words
 from upgrades.choices import EndCode, Outcome
 from upgrades.exceptions import UpgradeChanged
 from upgrades.first_error import trouble_fingerprint
 from upgrades.models import Upgrade
 from upgrades.services import halts, runs
+from upgrades.services.addresses import addresses_of
+
+PATIENCE = timedelta(seconds=30)
+"""For a jump host, before what waits behind it ends: it may be starting anew."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,22 @@ def _doomed(numbers: Sequence[int], now: datetime) -> list[tuple[Upgrade, Troubl
 
 def _in_trouble(upgrades: Sequence[Upgrade], since: datetime, now: datetime) -> Iterable[tuple[Upgrade, Trouble]]:
     """Only what hosts said since then counts: the next run asks them anew."""
-    refused = {one.identity: one for one in refused_keys(since)}
-    if not refused:
-        return
-    identities = identities_of({upgrade.instance.host for upgrade in upgrades})
-    for upgrade in upgrades:
-        if key := refused.get(identities[upgrade.instance.host_id]):
-            yield upgrade, key_trouble(key, now)
+    refused = {one.identity: key_trouble(one, now) for one in refused_keys(since)}
+    failing = Host.objects.failing_jump_hosts().filter(contacted_at__gte=since, failing_since__lte=now - PATIENCE)
+    jumps = {host.name: jump_trouble(host, now) for host in failing}
+    addresses = addresses_of({upgrade.instance.host for upgrade in upgrades}) if refused or jumps else {}
+    for upgrade in upgrades if addresses else ():
+        address = addresses[upgrade.instance.host_id]
+        on_the_way = [jumps[hop.name] for hop in address.hops if hop.name in jumps]
+        if trouble := next(iter(on_the_way), refused.get(address.identity)):
+            yield upgrade, trouble
+
+
+def jump_trouble(host: Host, now: datetime) -> Trouble:
+    assert host.failing_since  # noqa: S101 - its caller looked
+    moment = words.moment_of(host.failing_since, now)
+    text = f"The jump host {host} cannot be used since {moment}: {host.failure}"
+    return Trouble("jump", EndCode.JUMP_HOST, host.name, text)
 
 
 def key_trouble(key: RefusedKey, now: datetime) -> Trouble:

@@ -18,6 +18,7 @@ from upgrades.choices import BEGUN, BROKE, EXCUSED, FAILED, GOOD, UNTOUCHED, End
 from upgrades.halting import Limits, WaveSoFar, most_allowed
 from upgrades.models import Decision, Policy, Run, RunHalt, Upgrade, Wave
 from upgrades.plan import Code, Rule
+from upgrades.services.halts import unreachable
 from upgrades.services.retries import is_parking
 from upgrades.views.site_rows import RowGroup, RowLink, SiteRow
 from upgrades.waves import WaveKind
@@ -129,7 +130,7 @@ def _wave_note(wave: Wave, upgrades: Sequence[Upgrade], halts: Sequence[RunHalt]
     so_far = WaveSoFar(
         wave.number, WaveKind(wave.kind), wave.planned,
         failed=sum(one.outcome in BROKE and one.end_code not in EXCUSED for one in upgrades),
-        unreachable=sum(one.end_code == EndCode.UNREACHABLE for one in upgrades),
+        unreachable=unreachable(upgrades),
     )  # fmt: skip
     said = [_wave_times(wave, upgrades, begun), run_words.wave_result(so_far, _limit(wave, halts, limits))]
     return ", ".join([*said, _("halted here")] if halts else said)

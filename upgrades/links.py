@@ -1,0 +1,223 @@
+"""Connections to hosts, over their jump hosts: each hop with its pinned key, sign-in and time limits (U6, U7)."""
+
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import fabric
+import paramiko
+from paramiko.pkey import UnknownKeyType
+
+from instances.host_keys import key_bytes, type_of
+from upgrades.contact import HostAddress
+from upgrades.exceptions import ContactError, HostKeyChanged, HostKeyUnknown, JumpFailed, SignInRefused, Unreachable
+from upgrades.sockets import Deadline, cut, dial
+from upgrades.ssh_keys import Lend
+
+KEEPALIVE = 15
+CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
+CANNOT_CONNECT = 2  # what a jump host answers where the host behind it does not take the connection (RFC 4254)
+
+# What it would log reaches the caller as an exception.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds (U7), for each hop. They hold whatever the SSH library does: a watchdog cuts the socket."""
+
+    connect: float = 10.0
+    sign_in: float = 30.0
+    answer: float = 60.0
+    """For a command's answer, and for each piece of an artefact to be taken."""
+    silence: float = 20.0
+    """Of a follower, whose host beats every 5 seconds."""
+
+
+class Link:
+    """A way to one host, signed in on: `sock` is the only real socket, however many hops there are."""
+
+    def __init__(self, address: HostAddress, lend: Lend, limits: Limits) -> None:
+        self.address = address
+        with lend(address.identity) as key:
+            pinned = _pinned_key(address, lend, limits)
+            self._way = _Way(address, lend, limits)
+            self.sock = self._way.sock
+            self.connection = _connection(address, key, self._way.stream, limits)
+            _trust_only(self.connection, address, pinned)
+            self._sign_in(limits)
+
+    def close(self) -> None:
+        cut(self.sock)
+        with suppress(paramiko.SSHException, OSError, EOFError):  # a channel says good-bye over what was just cut
+            self.connection.close()
+        self._way.close()
+
+    def _sign_in(self, limits: Limits) -> None:
+        address = self.address
+        with Deadline(limits.sign_in, partial(cut, self.sock)) as deadline:
+            try:
+                self.connection.open()
+                self.connection.transport.set_keepalive(KEEPALIVE)
+            except Exception as error:
+                self.close()
+                if isinstance(error, paramiko.BadHostKeyException):
+                    raise HostKeyChanged(address.host_key, _key_text(error.key)) from error
+                if isinstance(error, paramiko.AuthenticationException) and not _was_cut(deadline, error):
+                    raise SignInRefused(f"{address.name} does not let {address.user} in: {error}") from error
+                if isinstance(error, paramiko.SSHException | OSError | EOFError):
+                    raise Unreachable(_no_ssh(address, deadline, error)) from error
+                raise
+
+
+class _Way:
+    """What leads to a host's port: a socket, or a channel of the connection to its jump host."""
+
+    def __init__(self, address: HostAddress, lend: Lend, limits: Limits) -> None:
+        self._below: Link | None = None
+        if address.via is None:
+            self.sock = self.stream = dial(address.address, address.port, limits.connect)
+            return
+        with _failing_at(address.via):
+            self._below = Link(address.via, lend, limits)
+        self.sock = self._below.sock
+        try:
+            self.stream = _forwarded(self._below, address, limits)
+        except ContactError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        cut(self.sock)
+        if self._below:
+            self._below.close()
+        self.sock.close()
+
+
+@contextmanager
+def _failing_at(hop: HostAddress) -> Iterator[None]:
+    """What goes wrong here is the jump host's, or that of one before it."""
+    try:
+        yield
+    except JumpFailed:
+        raise
+    except ContactError as error:
+        raise JumpFailed(hop, error) from error
+
+
+def _forwarded(below: Link, address: HostAddress, limits: Limits) -> Any:
+    """A channel to the host's port, which looks like a socket."""
+    with Deadline(limits.connect, partial(cut, below.sock)) as deadline:
+        try:
+            return below.connection.transport.open_channel(
+                "direct-tcpip",
+                (address.address, address.port),
+                ("127.0.0.1", 0),
+                timeout=limits.connect + limits.answer,
+            )
+        except paramiko.ChannelException as error:
+            if error.code == CANNOT_CONNECT:
+                text = f"{below.address.name} cannot reach {address.address} on port {address.port}: {error.text}."
+                raise Unreachable(text) from error
+            refused = Unreachable(f"It does not forward connections: {error.text}.")
+            raise JumpFailed(below.address, refused) from error
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise JumpFailed(below.address, Unreachable(_no_ssh(below.address, deadline, error))) from error
+
+
+def offered_host_key(address: HostAddress, lend: Lend, limits: Limits) -> str:
+    """The key that the host offers, "type base64", without signing in there: of the pinned one's type, if it has such.
+
+    Raises Unreachable or JumpFailed.
+    """
+    way = _Way(address, lend, limits)
+    with Deadline(limits.connect, partial(cut, way.sock)) as deadline:
+        try:
+            transport = paramiko.Transport(way.stream)
+            _ask_first_for(transport, type_of(address.host_key))
+            transport.start_client(timeout=limits.connect)
+            return _key_text(transport.get_remote_server_key())
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise Unreachable(_no_ssh(address, deadline, error)) from error
+        finally:
+            way.close()
+
+
+def _ask_first_for(transport: paramiko.Transport, key_type: str) -> None:
+    """A host with keys of several types is not to offer another one than was approved."""
+    options = transport.get_security_options()
+    wanted = [name for name in options.key_types if key_type == name or (key_type, name[:8]) == ("ssh-rsa", "rsa-sha2")]
+    options.key_types = (*wanted, *(name for name in options.key_types if name not in wanted))
+
+
+def _pinned_key(address: HostAddress, lend: Lend, limits: Limits) -> paramiko.PKey:
+    try:
+        return paramiko.PKey.from_type_string(type_of(address.host_key), key_bytes(address.host_key))
+    except (ValueError, paramiko.SSHException, UnknownKeyType) as error:
+        raise HostKeyUnknown(offered_host_key(address, lend, limits)) from error
+
+
+def _trust_only(connection: Any, address: HostAddress, pinned: paramiko.PKey) -> None:
+    """U6. Fabric's own policy accepts every key."""
+    name = address.address if address.port == 22 else f"[{address.address}]:{address.port}"
+    connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    connection.client.get_host_keys().add(name, pinned.get_name(), pinned)
+
+
+def _connection(address: HostAddress, key: paramiko.PKey, stream: socket.socket, limits: Limits) -> Any:
+    """A configuration of its own: one that threads share fails now and then."""
+    settings = {"load_ssh_configs": False, "authentication": {"strategy_class": partial(_OneKey, key)}}
+    longer_than_ours = limits.sign_in + limits.answer
+    return fabric.Connection(
+        host=address.address,
+        port=address.port,
+        user=address.user,
+        config=fabric.Config(lazy=True, overrides=settings),
+        connect_kwargs={
+            "sock": stream,
+            "transport_factory": _transport,
+            "banner_timeout": longer_than_ours,
+            "auth_timeout": longer_than_ours,
+            "channel_timeout": longer_than_ours,
+        },
+    )
+
+
+class _OneKey:
+    """Offers one key: no agent, no keys from the home directory, no password, no question at a terminal."""
+
+    def __init__(self, key: paramiko.PKey, *, username: str, **_: object) -> None:
+        self._key = key
+        self._user = username
+
+    def authenticate(self, transport: paramiko.Transport) -> None:
+        more = transport.auth_publickey(self._user, self._key)
+        if more:
+            raise paramiko.AuthenticationException(f"it asks for more than a key ({', '.join(more)})")
+
+
+def _transport(sock: socket.socket, **options: Any) -> paramiko.Transport:
+    transport = paramiko.Transport(sock, **options)
+    transport.get_security_options().ciphers = CIPHERS
+    return transport
+
+
+def _key_text(key: paramiko.PKey) -> str:
+    return f"{key.get_name()} {key.get_base64()}"
+
+
+def _no_ssh(address: HostAddress, deadline: Deadline, error: Exception) -> str:
+    if deadline.passed:
+        within = f"within {deadline.seconds:g} seconds"
+        return f"{address.address} is connected on port {address.port}, but did not answer {within}."
+    why = str(error) or "it closed"
+    return f"{address.address} broke off on port {address.port} before the sign-in was over: {why}."
+
+
+def _was_cut(deadline: Deadline, error: Exception) -> bool:
+    """Paramiko calls a connection that breaks while signing in a refusal."""
+    return deadline.passed or "transport shut down" in str(error)
