@@ -15,6 +15,10 @@ class UnknownHost(InstanceError):
     """No host has this name."""
 
 
+class UnknownAuthority(InstanceError):
+    """No authority for host keys has this fingerprint."""
+
+
 class UnknownCustomer(InstanceError):
     """No customer has this name."""
 

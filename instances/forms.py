@@ -19,7 +19,7 @@ from instances.pins import PinEnd
 
 PIN = "pin"
 LONGEST_REASON = 500
-PAGES = {"new", "pins", "bulk"}
+PAGES = {"new", "pins", "bulk", "authorities"}
 """Names that are pages, so nothing can have them."""
 
 
@@ -321,6 +321,23 @@ class SiteForm(forms.ModelForm, SeenForm):  # type: ignore[type-arg] # generic i
 
     def _post_clean(self) -> None:
         """The verb checks the row: a form changes none."""
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(max_length=LONGEST_REASON, label=gettext_lazy("Reason, shown to everyone"))
+
+
+class AuthorityForm(ReasonForm):
+    names = forms.CharField(
+        max_length=1000, label=gettext_lazy("On these hosts"),
+        help_text=gettext_lazy("As in known_hosts: *.example.net,[gate.example.net]:2222"),
+    )  # fmt: skip
+    key = forms.CharField(
+        max_length=8000, label=gettext_lazy("Its public key"),
+        widget=forms.Textarea(attrs={"rows": 2, "class": "mono"}),
+        help_text=gettext_lazy("What stands in its .pub file: ssh-ed25519 AAAAC3Nza…"),
+    )  # fmt: skip
+    field_order = ("names", "key", "reason")
 
 
 class ClaimForm(forms.Form):

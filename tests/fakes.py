@@ -1,11 +1,11 @@
 """A host without a network: it speaks as a real one does, at our own seam (upgrades.contact)."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from upgrades.contact import Follower, Frame, FrameKind, Ground, HostAddress, Standing
+from upgrades.contact import Follower, Frame, FrameKind, Ground, HostAddress, Standing, Vouched
 from upgrades.exceptions import AlreadyBegun, ConnectionLost, ContactError, OtherSite, VersionUnreadable
 
 STAMP = 1_795_435_200  # epoch seconds
@@ -82,6 +82,7 @@ class FakeHost:
 class FakeRemote:
     def __init__(self, host: FakeHost) -> None:
         self.host = host
+        self.vouched: Sequence[Vouched] = ()
         self.broken = False
 
     def _answer(self) -> None:

@@ -1,7 +1,7 @@
 """The words in which the supervisor and a host speak, whoever carries them."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,11 +22,22 @@ class HostAddress:
     """Its jump host."""
     max_connections: int = 10
     """How many hosts may be reached over it at once."""
+    authorities: tuple[str, ...] = ()
+    """The keys of those who may vouch for its key."""
 
     @property
     def hops(self) -> "list[HostAddress]":
         """Its jump hosts, the nearest first."""
         return [self.via, *self.via.hops] if self.via else []
+
+
+@dataclass(frozen=True)
+class Vouched:
+    """A key that a host on the way showed with a certificate that is valid now, and the key of who signed it."""
+
+    host: str
+    key: str
+    authority: str
 
 
 @dataclass(frozen=True)
@@ -114,6 +125,8 @@ class Follower(Protocol):
 
 class Remote(Protocol):
     """One connection to one host. Every method raises ConnectionLost when the link breaks."""
+
+    vouched: Sequence[Vouched]
 
     def read_version(self, values: Mapping[str, str], script: bytes, *, timeout: float) -> str:
         """What the site answers, stripped and otherwise raw. Raises VersionUnreadable or OtherSite."""

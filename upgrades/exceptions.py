@@ -66,10 +66,10 @@ class JumpFailed(ContactError):
 
 
 class HostKeyUnknown(ContactError):
-    """U6: no key is pinned for this host yet."""
+    """U6: no key is pinned for this host yet. `fault` says what is wrong with its certificate, if it needs one."""
 
-    def __init__(self, offered_key: str) -> None:
-        super().__init__("No host key is approved for this host yet.")
+    def __init__(self, offered_key: str, fault: str = "") -> None:
+        super().__init__(fault or "No host key is approved for this host yet.")
         self.offered_key = offered_key
 
 

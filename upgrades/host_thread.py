@@ -8,14 +8,14 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from builds.services import sha256_of
 from builds.versions import key_of
 from upgrades.assignment import Assignment
-from upgrades.contact import Connect, Follower, Frame, FrameKind, HostAddress, Remote
+from upgrades.contact import Connect, Follower, Frame, FrameKind, HostAddress, Remote, Vouched
 from upgrades.exceptions import (
     AlreadyBegun,
     ArtifactDamaged,
@@ -49,6 +49,8 @@ STOP_AGAIN = 5.0  # seconds after a host could not be made to stop an upgrade
 @dataclass(frozen=True)
 class Reached:
     """The host answered and let us in."""
+
+    vouched: Sequence[Vouched] = ()
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ class HostThread(threading.Thread):
         while self._has_to_speak():
             try:
                 self._remote = self._connect(self._address)
-                self._tell(Reached())
+                self._tell(Reached(tuple(self._remote.vouched)))
                 self._session(self._remote)
             except ContactError as error:
                 if not self.is_leaving:

@@ -5,15 +5,16 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import fabric
 import paramiko
-from paramiko.pkey import UnknownKeyType
 
 from instances.host_keys import key_bytes, type_of
-from upgrades.contact import HostAddress
+from upgrades.certificates import SUFFIX, NotCertified, certified
+from upgrades.contact import HostAddress, Vouched
 from upgrades.exceptions import ContactError, HostKeyChanged, HostKeyUnknown, JumpFailed, SignInRefused, Unreachable
 from upgrades.sockets import Deadline, cut, dial
 from upgrades.ssh_keys import Lend
@@ -44,12 +45,18 @@ class Link:
     def __init__(self, address: HostAddress, lend: Lend, limits: Limits) -> None:
         self.address = address
         with lend(address.identity) as key:
-            pinned = _pinned_key(address, lend, limits)
             self._way = _Way(address, lend, limits)
             self.sock = self._way.sock
+            self._key = _KnownKey(address)
             self.connection = _connection(address, key, self._way.stream, limits)
-            _trust_only(self.connection, address, pinned)
+            self.connection.client.set_missing_host_key_policy(self._key)
             self._sign_in(limits)
+
+    @property
+    def vouched(self) -> list[Vouched]:
+        """What authorities vouched for, of this host and of those on the way."""
+        below = self._way.below.vouched if self._way.below else []
+        return [*below, self._key.vouched] if self._key.vouched else below
 
     def close(self) -> None:
         cut(self.sock)
@@ -65,8 +72,8 @@ class Link:
                 self.connection.transport.set_keepalive(KEEPALIVE)
             except Exception as error:
                 self.close()
-                if isinstance(error, paramiko.BadHostKeyException):
-                    raise HostKeyChanged(address.host_key, _key_text(error.key)) from error
+                if isinstance(error, ContactError):
+                    raise
                 if isinstance(error, paramiko.AuthenticationException) and not _was_cut(deadline, error):
                     raise SignInRefused(f"{address.name} does not let {address.user} in: {error}") from error
                 if isinstance(error, paramiko.SSHException | OSError | EOFError):
@@ -78,23 +85,23 @@ class _Way:
     """What leads to a host's port: a socket, or a channel of the connection to its jump host."""
 
     def __init__(self, address: HostAddress, lend: Lend, limits: Limits) -> None:
-        self._below: Link | None = None
+        self.below: Link | None = None
         if address.via is None:
             self.sock = self.stream = dial(address.address, address.port, limits.connect)
             return
         with _failing_at(address.via):
-            self._below = Link(address.via, lend, limits)
-        self.sock = self._below.sock
+            self.below = Link(address.via, lend, limits)
+        self.sock = self.below.sock
         try:
-            self.stream = _forwarded(self._below, address, limits)
+            self.stream = _forwarded(self.below, address, limits)
         except ContactError:
             self.close()
             raise
 
     def close(self) -> None:
         cut(self.sock)
-        if self._below:
-            self._below.close()
+        if self.below:
+            self.below.close()
         self.sock.close()
 
 
@@ -129,43 +136,74 @@ def _forwarded(below: Link, address: HostAddress, limits: Limits) -> Any:
             raise JumpFailed(below.address, Unreachable(_no_ssh(below.address, deadline, error))) from error
 
 
-def offered_host_key(address: HostAddress, lend: Lend, limits: Limits) -> str:
-    """The key that the host offers, "type base64", without signing in there: of the pinned one's type, if it has such.
+@dataclass(frozen=True)
+class Offer:
+    """The key that a host shows, "type base64", and whether somebody vouches for it."""
 
-    Raises Unreachable or JumpFailed.
-    """
+    key: str
+    vouched: Vouched | None
+
+
+def offered_host_key(address: HostAddress, lend: Lend, limits: Limits) -> Offer:
+    """Without signing in there: the key of the pinned one's type, if it has such. Raises Unreachable or JumpFailed."""
     way = _Way(address, lend, limits)
     with Deadline(limits.connect, partial(cut, way.sock)) as deadline:
         try:
             transport = paramiko.Transport(way.stream)
-            _ask_first_for(transport, type_of(address.host_key))
+            _ask_first_for(transport, address)
             transport.start_client(timeout=limits.connect)
-            return _key_text(transport.get_remote_server_key())
+            key = transport.get_remote_server_key()
+            return Offer(_key_text(key), _KnownKey(address).vouched_for(key))
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise Unreachable(_no_ssh(address, deadline, error)) from error
         finally:
             way.close()
 
 
-def _ask_first_for(transport: paramiko.Transport, key_type: str) -> None:
-    """A host with keys of several types is not to offer another one than was approved."""
+def _ask_first_for(transport: paramiko.Transport, address: HostAddress) -> None:
+    """A certificate where somebody may vouch for the host; then a key of the type that was approved."""
     options = transport.get_security_options()
-    wanted = [name for name in options.key_types if key_type == name or (key_type, name[:8]) == ("ssh-rsa", "rsa-sha2")]
-    options.key_types = (*wanted, *(name for name in options.key_types if name not in wanted))
+    kind = type_of(address.host_key)
+    wanted = [name for name in options.key_types if kind == name or (kind, name[:8]) == ("ssh-rsa", "rsa-sha2")]
+    plain = [*wanted, *(name for name in options.key_types if name not in wanted)]
+    certificates = [f"{name}{SUFFIX}" for name in plain] if address.authorities else []
+    options.key_types = (*certificates, *plain)
 
 
-def _pinned_key(address: HostAddress, lend: Lend, limits: Limits) -> paramiko.PKey:
+class _KnownKey(paramiko.MissingHostKeyPolicy):
+    """U6: the pinned key, or one that an authority vouches for now. Fabric's own policy accepts every key."""
+
+    def __init__(self, address: HostAddress) -> None:
+        self._address = address
+        self._fault = ""
+        self.vouched: Vouched | None = None
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        """Called before anything is signed in. Raises HostKeyUnknown or HostKeyChanged."""
+        self.vouched, pinned, shown = self.vouched_for(key), self._address.host_key, _key_text(key)
+        if self.vouched or pinned == shown:
+            return
+        if not _is_key(pinned):
+            raise HostKeyUnknown(shown, self._fault)
+        raise HostKeyChanged(pinned, shown)
+
+    def vouched_for(self, key: paramiko.PKey) -> Vouched | None:
+        if not self._address.authorities:
+            return None
+        now = datetime.now(UTC)  # of this machine, whatever the business's clock says
+        try:
+            found = certified(key, self._address.address, self._address.authorities, now)
+        except NotCertified as fault:
+            self._fault = str(fault)
+            return None
+        return Vouched(self._address.name, found.key, found.authority)
+
+
+def _is_key(text: str) -> bool:
     try:
-        return paramiko.PKey.from_type_string(type_of(address.host_key), key_bytes(address.host_key))
-    except (ValueError, paramiko.SSHException, UnknownKeyType) as error:
-        raise HostKeyUnknown(offered_host_key(address, lend, limits)) from error
-
-
-def _trust_only(connection: Any, address: HostAddress, pinned: paramiko.PKey) -> None:
-    """U6. Fabric's own policy accepts every key."""
-    name = address.address if address.port == 22 else f"[{address.address}]:{address.port}"
-    connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
-    connection.client.get_host_keys().add(name, pinned.get_name(), pinned)
+        return bool(key_bytes(text))
+    except ValueError:
+        return False
 
 
 def _connection(address: HostAddress, key: paramiko.PKey, stream: socket.socket, limits: Limits) -> Any:
@@ -179,7 +217,7 @@ def _connection(address: HostAddress, key: paramiko.PKey, stream: socket.socket,
         config=fabric.Config(lazy=True, overrides=settings),
         connect_kwargs={
             "sock": stream,
-            "transport_factory": _transport,
+            "transport_factory": partial(_transport, address),
             "banner_timeout": longer_than_ours,
             "auth_timeout": longer_than_ours,
             "channel_timeout": longer_than_ours,
@@ -200,9 +238,10 @@ class _OneKey:
             raise paramiko.AuthenticationException(f"it asks for more than a key ({', '.join(more)})")
 
 
-def _transport(sock: socket.socket, **options: Any) -> paramiko.Transport:
+def _transport(address: HostAddress, sock: socket.socket, **options: Any) -> paramiko.Transport:
     transport = paramiko.Transport(sock, **options)
     transport.get_security_options().ciphers = CIPHERS
+    _ask_first_for(transport, address)
     return transport
 
 

@@ -4,7 +4,7 @@ import os
 import re
 import select
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from upgrades.contact import (
     Ground,
     HostAddress,
     Standing,
+    Vouched,
 )
 from upgrades.exceptions import (
     AlreadyBegun,
@@ -65,6 +66,7 @@ class FabricRemote:
         self._limits = limits
         self._host = address.name
         self._link = Link(address, lend, limits)
+        self.vouched: Sequence[Vouched] = self._link.vouched
 
     def read_version(self, values: Mapping[str, str], script: bytes, *, timeout: float) -> str:
         request = lines(max(1, round(timeout))) + value_lines(values) + b"\n" + script

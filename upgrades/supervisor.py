@@ -255,7 +255,7 @@ class Supervisor:
     def _take_one(self, held: _Held, told: Observation, now: datetime) -> None:
         match told:
             case Reached():
-                note_reached(held.host, held.address, now)
+                note_reached(held.host, held.address, told.vouched, now)
             case NotReached():
                 self._not_reached(held, told, now)
             case Left():

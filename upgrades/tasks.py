@@ -8,7 +8,7 @@ from django.conf import settings
 
 from builds.services import announce_eligible, gather_builds
 from instances.models import Host, Instance
-from instances.services import end_pins, note_scan
+from instances.services import end_pins, note_certified, note_scan
 from releasemgr.lib import clock
 from upgrades.exceptions import ContactError
 from upgrades.links import Limits, offered_host_key
@@ -80,13 +80,15 @@ def scan_host_key(host_id: int) -> None:
 def scan_host(host: Host) -> str:
     """The key that a host offers, which is kept, too. Signs in nowhere. Raises ContactError."""
     try:
-        key = offered_host_key(address_of(host), keys, Limits(connect=PATIENCE))
+        offer = offered_host_key(address_of(host), keys, Limits(connect=PATIENCE))
     except ContactError as error:
         note_not_reached(host, address_of(host), error, clock.now())
         note_scan(host, now=clock.now(), failure=str(error))
         raise
-    note_scan(host, now=clock.now(), key=key)
-    return key
+    if offer.vouched:
+        note_certified(host, offer.vouched.key, offer.vouched.authority, now=clock.now())
+    note_scan(host, now=clock.now(), key=offer.key)
+    return offer.key
 
 
 def wait_for(run: Run, progress: Callable[[Run], None] = lambda run: None) -> None:

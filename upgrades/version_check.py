@@ -10,6 +10,7 @@ from threading import BoundedSemaphore
 
 from instances.models import Host, Instance
 from instances.services import (
+    authorities_of,
     foreign_words,
     installation_number,
     note_foreign_mark,
@@ -17,7 +18,7 @@ from instances.services import (
 )
 from releasemgr.lib import clock
 from upgrades.assignment import VersionQuestion
-from upgrades.contact import Connect, HostAddress, Remote
+from upgrades.contact import Connect, HostAddress, Remote, Vouched
 from upgrades.exceptions import (
     ContactError,
     OtherSite,
@@ -59,6 +60,7 @@ class _Round:
     questions: dict[int, VersionQuestion] = field(default_factory=dict)
     told: dict[int, str | ContactError] = field(default_factory=dict)
     failure: ContactError | None = None
+    vouched: Sequence[Vouched] = ()
 
     def ask(self, connect: Connect) -> None:
         """In a thread of its own. Begins with no site once the time is over."""
@@ -75,6 +77,7 @@ class _Round:
         except ContactError as error:
             self.failure = error
             return
+        self.vouched = remote.vouched
         try:
             for pk, question in self.questions.items():
                 if time.monotonic() < self.until:
@@ -125,8 +128,9 @@ def _ask_all(rounds: dict[int, _Round], connect: Connect, within: float) -> set[
 
 def ask_unknown(connect: Connect) -> list[Answer]:
     """Asks every site whose version is unknown: before a night, so that none is upgraded blind (P3)."""
-    unknown = Instance.objects.never_reported().filter(host__enabled=True).exclude(host__host_key="")
-    return ask_versions(list(unknown.for_list()), connect)
+    unknown = list(Instance.objects.never_reported().filter(host__enabled=True).for_list())
+    vouched = authorities_of({site.host for site in unknown})
+    return ask_versions([site for site in unknown if site.host.host_key or vouched[site.host_id]], connect)
 
 
 def _rounds(instances: Sequence[Instance], until: float) -> tuple[dict[int, _Round], dict[int, Answer]]:
@@ -157,7 +161,7 @@ def _rooms(addresses: Mapping[int, HostAddress]) -> dict[int, list[BoundedSemaph
 
 def _keep_contact(host: Host, one: _Round) -> None:
     if one.failure is None:
-        note_reached(host, one.address, clock.now())
+        note_reached(host, one.address, one.vouched, clock.now())
     else:
         note_not_reached(host, one.address, one.failure, clock.now())
 

@@ -54,6 +54,22 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='HostAuthority',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('names', models.CharField(help_text='Patterns with commas, as in known_hosts.', max_length=1000)),
+                ('key', models.TextField(help_text='As “type base64”.', unique=True)),
+                ('added_at', models.DateTimeField()),
+                ('reason', models.TextField()),
+                ('added_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'verbose_name': 'authority for host keys',
+                'ordering': ['names', 'pk'],
+                'default_permissions': ('view',),
+            },
+        ),
+        migrations.CreateModel(
             name='Host',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -68,6 +84,7 @@ class Migration(migrations.Migration):
                 ('identity', models.SlugField(blank=True, db_index=False, help_text='The name of the key to sign in with.', max_length=60)),
                 ('host_key', models.TextField(blank=True, help_text='The approved key, as “type base64”.')),
                 ('host_key_approved_at', models.DateTimeField(blank=True, null=True)),
+                ('host_key_authority', models.ForeignKey(blank=True, help_text='Who vouched for it, where no person approved it.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='hosts', to='instances.hostauthority')),
                 ('offered_key', models.TextField(blank=True, help_text='A key that the host offers and nobody approved.')),
                 ('offered_at', models.DateTimeField(blank=True, null=True)),
                 ('scan_asked_at', models.DateTimeField(blank=True, help_text='When somebody last asked for its key.', null=True)),

@@ -1,5 +1,6 @@
 """Customers, hosts and sites (instances), with their targets, windows, holds and freezes."""
 
+from instances.models.authorities import HostAuthority
 from instances.models.fleet import (
     MOST_HOPS,
     REPORTED,
@@ -24,6 +25,7 @@ __all__ = [
     "Freeze",
     "Hold",
     "Host",
+    "HostAuthority",
     "Installation",
     "Instance",
     "SiteWindow",

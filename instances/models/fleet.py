@@ -73,6 +73,10 @@ class Host(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
     )
     host_key_approved_at = models.DateTimeField(null=True, blank=True)
+    host_key_authority = models.ForeignKey(
+        "HostAuthority", models.PROTECT, null=True, blank=True, related_name="hosts",
+        help_text=_("Who vouched for it, where no person approved it."),
+    )  # fmt: skip
     offered_key = models.TextField(blank=True, help_text=_("A key that the host offers and nobody approved."))
     offered_at = models.DateTimeField(null=True, blank=True)
     scan_asked_at = models.DateTimeField(null=True, blank=True, help_text=_("When somebody last asked for its key."))

@@ -1,5 +1,6 @@
 """The verbs for sites and hosts. Pages, commands and the night call these and nothing else."""
 
+from instances.services.authorities import add_authority, authorities_of, note_certified, remove_authority
 from instances.services.fleet import (
     CUSTOMER_FIELDS,
     HOST_FIELDS,
@@ -90,11 +91,13 @@ __all__ = [
     "LeftAlone",
     "RefusedKey",
     "Undo",
+    "add_authority",
     "add_customer",
     "add_host",
     "add_site",
     "approve_host_key",
     "ask_for_key",
+    "authorities_of",
     "change_customer",
     "change_freeze",
     "change_host",
@@ -129,6 +132,7 @@ __all__ = [
     "last_seen_of",
     "left_alone",
     "mark_of",
+    "note_certified",
     "note_contact",
     "note_failure",
     "note_foreign_mark",
@@ -142,6 +146,7 @@ __all__ = [
     "read_windows",
     "record_target",
     "refused_keys",
+    "remove_authority",
     "set_aims",
     "set_tags",
     "set_target",

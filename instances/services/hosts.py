@@ -6,7 +6,7 @@ from django.db import transaction
 
 from instances.exceptions import HostKeyMismatch
 from instances.host_keys import shown_fingerprint
-from instances.models import REPORTED, Host, Instance
+from instances.models import REPORTED, Host, HostAuthority, Instance
 from instances.services.input import reason_fault, refuse
 from releasemgr.lib.actors import Actor
 from releasemgr.lib.history.services import record
@@ -14,7 +14,9 @@ from releasemgr.lib.history.services import record
 CONTACT_FIELDS = [
     "contacted_at", "failure", "failing_since", "signed_in_at", "signed_in_as", "refused_since", "refused_as",
 ]  # fmt: skip
-KEY_FIELDS = ["host_key", "host_key_approved_by", "host_key_approved_at", "offered_key", "offered_at"]
+KEY_FIELDS = [
+    "host_key", "host_key_approved_by", "host_key_approved_at", "host_key_authority", "offered_key", "offered_at",
+]  # fmt: skip
 
 
 def note_version(instance: Instance, raw: str, *, now: datetime) -> bool:
@@ -90,7 +92,7 @@ def approve_host_key(host: Host, *, seen: str, actor: Actor, now: datetime, reas
     if not seen:
         raise HostKeyMismatch(f"{host} has not offered a key yet.")
     row = Host.objects.select_for_update().get(pk=host.pk)
-    if row.host_key == seen and not row.offered_key:
+    if row.host_key == seen and not (row.offered_key or row.host_key_authority_id):
         return False
     if seen not in (row.host_key, row.offered_key):
         raise HostKeyMismatch(f"{host} now offers another key than the one you saw. Compare the new fingerprint.")
@@ -101,10 +103,14 @@ def approve_host_key(host: Host, *, seen: str, actor: Actor, now: datetime, reas
     return True
 
 
-def pin_key(host: Host, key: str, *, actor: Actor, now: datetime, reason: str = "", dismiss: bool = False) -> None:
+def pin_key(
+    host: Host, key: str, *, actor: Actor, now: datetime, reason: str = "", dismiss: bool = False,
+    authority: HostAuthority | None = None,
+) -> None:  # fmt: skip
     """For a caller that holds the row. Another key that the host offers waits on, unless `dismiss`."""
     before = {"host_key": host.host_key}
     host.host_key, host.host_key_approved_by, host.host_key_approved_at = key, actor.user, now
+    host.host_key_authority = authority
     if dismiss or host.offered_key == key:
         host.offered_key, host.offered_at = "", None
     host.save(update_fields=KEY_FIELDS)
@@ -115,5 +121,6 @@ def unpin_key(host: Host, *, actor: Actor, now: datetime, reason: str) -> None:
     """Trusts its key no longer: nothing runs there before another one is approved. For a caller that holds the row."""
     before = {"host_key": host.host_key}
     host.host_key, host.host_key_approved_by, host.host_key_approved_at = "", None, None
+    host.host_key_authority = None
     host.save(update_fields=KEY_FIELDS)
     record("host.key_revoked", host, actor=actor, now=now, before=before, after={"host_key": ""}, reason=reason)

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from django.db import transaction
 
-from instances.host_keys import PREFERRED, type_of
-from instances.known_hosts import KnownLine, keys_for, name_of, read_known_hosts
+from instances.host_keys import PREFERRED, shown_fingerprint, type_of
+from instances.known_hosts import KnownLine, Mark, keys_for, name_of, read_known_hosts
 from instances.models import Host
+from instances.services.authorities import add_authority
 from instances.services.hosts import pin_key, unpin_key
 from instances.services.input import reason_fault, refuse
 from releasemgr.lib.actors import Actor
@@ -26,23 +27,36 @@ class KnownHostsReport:
     not_in_file: list[str] = field(default_factory=list)
     unused_lines: list[int] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    authorities: dict[str, str] = field(default_factory=dict)
+    """By fingerprint, the names for which the file trusts them."""
+    trusted: bool = False
+    """Whether these were taken over."""
 
 
 @transaction.atomic
 def import_known_hosts(
-    text: str, *, actor: Actor, now: datetime, replace: bool = False, reason: str = ""
+    text: str, *, actor: Actor, now: datetime, replace: bool = False, authorities: bool = False, reason: str = ""
 ) -> KnownHostsReport:
-    """Pins to each host without a key the one that the file gives it; `replace` also changes keys, and needs a reason.
+    """Pins to each host without a key the one that the file gives it; `replace` also changes keys, `authorities` also
+    trusts those that the file names, and either needs a reason.
 
     A host is found by its address and port, as OpenSSH does it. Raises InvalidInput for the missing reason.
     """
-    if replace:
+    if replace or authorities:
         refuse({"reason": reason_fault(reason)})
     lines, faults = read_known_hosts(text)
     hosts = list(Host.objects.select_for_update().order_by("pk"))
     names = {name_of(host.address, host.port) for host in hosts}
     report = KnownHostsReport(faults=faults)
-    report.unused_lines = [line.number for line in lines if not any(map(line.speaks_of, names))]
+    report.unused_lines = [
+        line.number for line in lines if not any(map(line.speaks_of, names)) and line.mark is Mark.NONE
+    ]
+    for line in lines:
+        if line.mark is Mark.AUTHORITY:
+            report.authorities[shown_fingerprint(line.key)] = line.names
+            if authorities:
+                add_authority(line.names, line.key, actor=actor, now=now, reason=reason)
+    report.trusted = authorities
     for host in sorted(hosts, key=lambda one: one.name):
         _Verdict(host, lines, report).settle(actor, now, reason, replace=replace)
     return report

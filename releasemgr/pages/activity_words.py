@@ -51,7 +51,7 @@ GROUPS = (
     Group("problems", gettext_lazy("Problems"), ("problem",)),
     Group("nights", gettext_lazy("Nights and upgrades"), ("run", "night", "nights", "wave", "upgrade")),
     Group("policy", gettext_lazy("Policy"), ("channel", "policy", "schedule")),
-    Group("fleet", gettext_lazy("Sites, customers and hosts"), ("site", "customer", "host", "tags")),
+    Group("fleet", gettext_lazy("Sites, customers and hosts"), ("site", "customer", "host", "tags", "authority")),
 )
 
 LOOKS: dict[str, Look] = {
@@ -106,6 +106,8 @@ LOOKS: dict[str, Look] = {
     "host.changed": Look("pencil", Colour.IDLE, gettext_lazy("Host changed")),
     "host.deleted": Look("trash-2", Colour.BAD, gettext_lazy("Host deleted")),
     "host.key_approved": Look("key-round", Colour.OK, gettext_lazy("Host key approved")),
+    "authority.added": Look("key-round", Colour.WARN, gettext_lazy("Authority for host keys trusted")),
+    "authority.removed": Look("key-round", Colour.BAD, gettext_lazy("Authority for host keys removed")),
     "host.key_revoked": Look("key-round", Colour.BAD, gettext_lazy("Host key no longer trusted")),
 }
 
@@ -114,6 +116,7 @@ FIELDS: dict[str, Word] = {
     "ends_at": gettext_lazy("until"),
     "first_affected": gettext_lazy("first in"),
     "fixed_in": gettext_lazy("fixed in"),
+    "names": gettext_lazy("on"),
     "instance": gettext_lazy("site"),
     "soak": gettext_lazy("soak time"),
     "starts_at": gettext_lazy("from"),
@@ -127,6 +130,7 @@ UNSAID = {
     "build.promoted": "channel", "build.demoted": "channel", "build.eligible": "channel",
     "build.promotion_failed": "channel", "build.smoke_reported": "smoke", "window.changed": "window",
     "tags.changed": "tags", "host.key_approved": "host_key", "host.key_revoked": "host_key",
+    "authority.added": "host_key", "authority.removed": "host_key",
 }  # fmt: skip
 """The field that a kind is about: its label is left out."""
 

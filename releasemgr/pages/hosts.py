@@ -143,7 +143,7 @@ def host(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def load(name: str) -> Host:
-    return get_object_or_404(Host.objects.select_related("host_key_approved_by"), name=name)
+    return get_object_or_404(Host.objects.select_related("host_key_approved_by", "host_key_authority"), name=name)
 
 
 def page_of(

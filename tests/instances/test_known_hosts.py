@@ -98,7 +98,8 @@ class TestImport:
         assert said == {
             "pinned": ["new"], "replaced": [], "unpinned": [], "same": ["same"], "not_in_file": ["absent"],
             "refused": {"other": "Another key is approved. --replace takes the one of the file, with a reason."},
-            "unused_lines": [5], "faults": ["Line 6: It has no names, type and key."],
+            "unused_lines": [5], "faults": ["Line 6: It has no names, type and key."], "authorities": {},
+            "trusted": False,
         }  # fmt: skip
         new = Host.objects.get(name="new")
         assert (new.host_key, new.offered_key, new.host_key_approved_at) == (ED, "", NOW)

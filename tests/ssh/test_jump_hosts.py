@@ -129,7 +129,7 @@ def test_a_gate_that_forwards_nothing_is_at_fault_itself(make_server: Callable[.
 
 def test_the_key_of_a_host_behind_a_jump_host_is_asked_for_over_it(way: Behind) -> None:
     unknown = replace(way.address, host_key="")
-    assert offered_host_key(unknown, way.lend, LIMITS) == way.inner.host_key
+    assert offered_host_key(unknown, way.lend, LIMITS).key == way.inner.host_key
     with pytest.raises(HostKeyUnknown) as caught:
         way.connect(unknown)
     assert caught.value.offered_key == way.inner.host_key

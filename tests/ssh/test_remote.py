@@ -271,7 +271,7 @@ def test_a_host_without_room_for_the_artifact_says_so(address: HostAddress, tmp_
 
 def test_the_key_that_a_host_offers_is_read_without_signing_in(server: SshServer, address: HostAddress) -> None:
     """U6"""
-    key = offered_host_key(replace(address, host_key=""), one_key(server.key_file), Limits(connect=5))
+    key = offered_host_key(replace(address, host_key=""), one_key(server.key_file), Limits(connect=5)).key
     assert key == server.host_key
     shown = subprocess.run(
         ["ssh-keygen", "-lf", "-"], input=key, capture_output=True, text=True, check=True
@@ -314,9 +314,9 @@ def test_the_approved_key_is_asked_for_among_several(
         assert remote.inspect(Ground(str(tmp_path), 1)).clock
         remote.close()
         lend = one_key(several.key_file)
-        offered = offered_host_key(there, lend, Limits())
+        offered = offered_host_key(there, lend, Limits()).key
         assert offered == several.host_key, "a scan does not make it look like another host"
-        assert offered_host_key(replace(there, host_key=""), lend, Limits()).startswith("ssh-ed25519 ")
+        assert offered_host_key(replace(there, host_key=""), lend, Limits()).key.startswith("ssh-ed25519 ")
     finally:
         several.stop()
 

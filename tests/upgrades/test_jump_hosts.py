@@ -57,7 +57,7 @@ class TestChains:
             with CaptureQueriesContext(connection) as queries:
                 addresses_of(hosts)
             counts.append(len(queries))
-        assert counts == [2, 2]
+        assert counts == [3, 3]
 
     def test_a_host_is_not_reached_over_itself(self) -> None:
         a = make_host("a")

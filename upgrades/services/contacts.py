@@ -6,15 +6,17 @@ from datetime import datetime
 from django.db import transaction
 
 from instances.models import Host
-from instances.services import note_contact, note_failure, note_offered_key
-from upgrades.contact import HostAddress
+from instances.services import note_certified, note_contact, note_failure, note_offered_key
+from upgrades.contact import HostAddress, Vouched
 from upgrades.exceptions import ContactError, HostKeyChanged, HostKeyUnknown, JumpFailed, SignInRefused
 from upgrades.services.blocks import plain
 
 
 @transaction.atomic
-def note_reached(host: Host, address: HostAddress, now: datetime) -> None:
+def note_reached(host: Host, address: HostAddress, vouched: Sequence[Vouched], now: datetime) -> None:
     note_contact(host, now=now, identity=address.identity)
+    for one in vouched:
+        note_certified(Host.objects.get(name=one.host), one.key, one.authority, now=now)
     for hop, row in _rows(address.hops):
         note_contact(row, now=now, identity=hop.identity)
 

@@ -18,12 +18,14 @@ class Command(VerbCommand):
     def arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, metavar="FILE")
         parser.add_argument("--replace", action="store_true", help="Also in place of approved keys; needs --reason.")
+        parser.add_argument("--authorities", action="store_true", help="Also trusts @cert-authority; needs --reason.")
         parser.add_argument("--reason", default="")
 
     def answer(self, **options: Any) -> Answer:
         report = import_known_hosts(
-            _text(options["file"]), actor=IMPORT, now=clock.now(), replace=options["replace"], reason=options["reason"]
-        )
+            _text(options["file"]), actor=IMPORT, now=clock.now(), replace=options["replace"],
+            authorities=options["authorities"], reason=options["reason"],
+        )  # fmt: skip
         return Answer(vars(report), "\n".join(_lines(report)))
 
 
@@ -41,5 +43,7 @@ def _lines(report: KnownHostsReport) -> list[str]:
         "Lines about no host of ours": [str(number) for number in report.unused_lines],
     }  # fmt: skip
     said = [f"{title}: {', '.join(names)}." for title, names in groups.items() if names]
+    trusted = "is trusted" if report.trusted else "is not trusted without --authorities"
+    said += [f"The authority {mark} {trusted} on {names}." for mark, names in report.authorities.items()]
     said += [f"{host}: {why}" for host, why in report.refused.items()]
     return [*said, *report.faults] or ["The file has no lines."]
