@@ -117,23 +117,26 @@ def _failing_at(hop: HostAddress) -> Iterator[None]:
 
 
 def _forwarded(below: Link, address: HostAddress, limits: Limits) -> Any:
-    """A channel to the host's port, which looks like a socket."""
+    """A channel to the host's port, which looks like a socket. The jump host has just let us in: it waits, not we."""
+    there, here = (address.address, address.port), ("127.0.0.1", 0)
     with Deadline(limits.connect, partial(cut, below.sock)) as deadline:
         try:
-            return below.connection.transport.open_channel(
-                "direct-tcpip",
-                (address.address, address.port),
-                ("127.0.0.1", 0),
-                timeout=limits.connect + limits.answer,
-            )
-        except paramiko.ChannelException as error:
-            if error.code == CANNOT_CONNECT:
-                text = f"{below.address.name} cannot reach {address.address} on port {address.port}: {error.text}."
-                raise Unreachable(text) from error
-            refused = Unreachable(f"It does not forward connections: {error.text}.")
-            raise JumpFailed(below.address, refused) from error
+            longer_than_ours = limits.connect + limits.answer
+            return below.connection.transport.open_channel("direct-tcpip", there, here, timeout=longer_than_ours)
         except (paramiko.SSHException, OSError, EOFError) as error:
-            raise JumpFailed(below.address, Unreachable(_no_ssh(below.address, deadline, error))) from error
+            raise _not_forwarded(below.address, address, deadline, error) from error
+
+
+def _not_forwarded(gate: HostAddress, address: HostAddress, deadline: Deadline, error: Exception) -> ContactError:
+    """The fault of the host behind, or of the jump host itself."""
+    there = f"{address.address} on port {address.port}"
+    if deadline.passed:
+        return Unreachable(f"{gate.name} got no answer from {there} within {deadline.seconds:g} seconds.")
+    if not isinstance(error, paramiko.ChannelException):
+        return JumpFailed(gate, Unreachable(_no_ssh(gate, deadline, error)))
+    if error.code == CANNOT_CONNECT:
+        return Unreachable(f"{gate.name} cannot reach {there}: {error.text}.")
+    return JumpFailed(gate, Unreachable(f"It does not forward connections: {error.text}."))
 
 
 @dataclass(frozen=True)

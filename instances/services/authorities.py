@@ -76,10 +76,12 @@ def authorities_of(hosts: Iterable[Host]) -> dict[int, tuple[str, ...]]:
 @transaction.atomic
 def note_certified(host: Host, key: str, authority: str, *, now: datetime) -> None:
     """Approves the key that an authority vouches for. What a person approved stays theirs while it is the same key."""
-    row = HostAuthority.objects.filter(key=authority).first()
-    fresh = Host.objects.select_for_update().get(pk=host.pk)
-    if row is None or (fresh.host_key == key and not fresh.offered_key):
+    if host.host_key == key and not host.offered_key:
         return
+    row = HostAuthority.objects.filter(key=authority).first()
+    if row is None:
+        return
+    fresh = Host.objects.select_for_update().get(pk=host.pk)
     reason = f"Signed by the authority {shown_fingerprint(authority)}."
     pin_key(fresh, key, actor=AUTOMATIC, now=now, reason=reason, dismiss=True, authority=row)
     host.refresh_from_db()

@@ -158,6 +158,24 @@ def test_a_host_behind_a_jump_host_that_says_nothing_does_not_hold_us(way: Behin
         assert time.monotonic() - began < 9
 
 
+def test_a_host_that_its_jump_host_gets_no_answer_from_is_at_fault_itself(way: Behind) -> None:
+    """What is switched off answers nothing: all that is behind the same jump host must not be blamed for it."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _each in range(3)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        dead = replace(way.address, port=full.getsockname()[1])
+        with pytest.raises(Unreachable, match=r"gate got no answer from .* within 2 seconds") as refused:
+            way.connect(dead)
+        for one in waiting:
+            one.close()
+    assert not isinstance(refused.value, JumpFailed)
+    way.connect(way.address).close()
+
+
 def test_a_lost_gate_loses_the_connection_and_not_the_upgrade(way: Behind, site: Site) -> None:
     """U3."""
     site.values["BACKUP_COMMAND"] = "n=0; while [ ! -e go ] && [ $((n += 1)) -lt 1200 ]; do sleep 0.05; done"

@@ -15,8 +15,9 @@ from upgrades.services.blocks import plain
 @transaction.atomic
 def note_reached(host: Host, address: HostAddress, vouched: Sequence[Vouched], now: datetime) -> None:
     note_contact(host, now=now, identity=address.identity)
-    for one in vouched:
-        note_certified(Host.objects.get(name=one.host), one.key, one.authority, now=now)
+    by_name = {one.host: one for one in vouched}
+    for row in Host.objects.filter(name__in=by_name) if by_name else ():
+        note_certified(row, by_name[row.name].key, by_name[row.name].authority, now=now)
     for hop, row in _rows(address.hops):
         note_contact(row, now=now, identity=hop.identity)
 
