@@ -4,9 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SHELL_SCRIPTS = $(shell find . \( -name .git -o -name .venv -o -name var -o -name node_modules \) -prune \
 	-o -type f -exec awk 'FNR == 1 && /^\#!.*sh$$/ { print FILENAME } { nextfile }' {} +)
-SIDE_BY_SIDE := shell or ssh
 LONG := year or lives
-ALONE := browser or queue or demo
+WAITING := shell or ssh or queue or browser or demo
 
 .PHONY: help install demo serve test units lint types format lock
 
@@ -34,11 +33,10 @@ test: install ## every test: units, PostgreSQL, real SSH, real browser
 	@sh tests/install_system_packages.sh
 	$(MAKE) --no-print-directory units
 	$(BIN)/pytest -n 2 -m "$(LONG)"
-	$(BIN)/pytest -n 2 -m "$(SIDE_BY_SIDE)"
-	$(BIN)/pytest -m "$(ALONE)"
+	$(BIN)/pytest -n 4 --dist loadfile -m "$(WAITING)"
 
 units: install ## the tests that need no server, browser or worker
-	$(BIN)/pytest -n 2 -m "not ($(LONG) or $(SIDE_BY_SIDE) or $(ALONE))"
+	$(BIN)/pytest -n 2 -m "not ($(LONG) or $(WAITING))"
 
 lint: install ## everything that reads the code without running it
 	$(BIN)/ruff check .

@@ -11,6 +11,14 @@ class UnknownSite(InstanceError):
     """No site has this name."""
 
 
+class UnknownHost(InstanceError):
+    """No host has this name."""
+
+
+class UnknownAuthority(InstanceError):
+    """No authority for host keys has this fingerprint."""
+
+
 class UnknownCustomer(InstanceError):
     """No customer has this name."""
 
@@ -83,6 +91,10 @@ class Overtaken(InstanceError):
 
 class HostKeyMismatch(InstanceError):
     """The fingerprint that the person saw is not the one that the host offers now (U6)."""
+
+
+class DirectoryMismatch(InstanceError):
+    """The directory is not marked as the person saw it."""
 
 
 class FleetInvalid(InstanceError):

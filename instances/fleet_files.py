@@ -14,8 +14,8 @@ from typing import Any
 
 from instances.exceptions import FleetInvalid
 
-CUSTOMER_KEYS = ("slug", "name")
-HOST_KEYS = ("name", "address", "port", "user", "host_key", "max_parallel")
+CUSTOMER_KEYS = ("slug", "name", "identity")
+HOST_KEYS = ("name", "address", "port", "user", "host_key", "max_parallel", "identity", "jump", "max_connections")
 SITE_KEYS = (
     "slug", "customer", "host", "kind", "path", "url", "recipe", "recipe_values", "target", "health_url",
     "health_timeout_s",
@@ -24,13 +24,14 @@ SITE_KEYS = (
 )  # fmt: skip
 KEYS = {"customers": CUSTOMER_KEYS, "hosts": HOST_KEYS, "sites": SITE_KEYS}
 NEEDED = {"customers": ("slug",), "hosts": ("name",), "sites": ("slug", "customer", "host", "kind", "path")}
-NUMBERS = {"port", "max_parallel", "health_timeout_s", "min_free_mb"}
+NUMBERS = {"port", "max_parallel", "max_connections", "health_timeout_s", "min_free_mb"}
 
 # The columns of a CSV file that belong to a site's customer or host, with the keys that they stand for.
-CUSTOMER_COLUMNS = {"customer": "slug", "customer_name": "name"}
+CUSTOMER_COLUMNS = {"customer": "slug", "customer_name": "name", "customer_identity": "identity"}
 HOST_COLUMNS = {
     "host": "name", "host_address": "address", "host_port": "port", "host_user": "user", "host_key": "host_key",
-    "host_max_parallel": "max_parallel",
+    "host_max_parallel": "max_parallel", "host_identity": "identity",
+    "host_jump": "jump", "host_max_connections": "max_connections",
 }  # fmt: skip
 COLUMNS = tuple(dict.fromkeys([*SITE_KEYS, *CUSTOMER_COLUMNS, *HOST_COLUMNS]))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from builds.services import build_named
 from instances.choices import Kind
 from instances.exceptions import FleetInvalid, InvalidInput, TargetRefused
 from instances.fleet_files import Entry, FleetFile, read_fleet
+from instances.host_keys import key_bytes
 from instances.models import Customer, Host, Instance, Tag, Target
 from instances.services import check_target, default_target, read_windows, record_target, set_target
 from instances.services.fleet import WORDS, all_of, tags_named
@@ -123,7 +122,9 @@ class _Import:
     def _host(self, entry: Entry) -> None:
         name = str(entry.values["name"])
         row = self.hosts.setdefault(name, Host(name=name))
-        values = {key: value for key, value in entry.values.items() if key != "host_key"}
+        values: dict[str, Any] = {key: value for key, value in entry.values.items() if key != "host_key"}
+        if "jump" in entry.values:
+            values["jump"] = self._named(entry, "jump", self.hosts)
         if "host_key" in entry.values:
             values |= self._key(entry, row, str(entry.values["host_key"]))
         self._keep(entry, row, values, self.report.hosts, name)
@@ -280,10 +281,7 @@ def _differs(row: Model, key: str, value: Any) -> bool:
 
 
 def _is_key(text: str) -> bool:
-    """Whether it is a type and, in base64, a blob that begins with the same type."""
-    kind, _space, blob = text.partition(" ")
     try:
-        raw = base64.b64decode(blob, validate=True)
-    except (binascii.Error, ValueError):
+        return bool(key_bytes(text))
+    except ValueError:
         return False
-    return bool(kind) and raw[4 : 4 + len(kind)] == kind.encode() and int.from_bytes(raw[:4]) == len(kind)

@@ -5,6 +5,7 @@ from datetime import datetime, time
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -156,15 +157,41 @@ class DeletionForm(forms.Form):
         return typed
 
 
-class CustomerForm(SeenForm):
+class NamesAKey(SeenForm):
+    """`identity` is the name of a key, of those that the environment has, or the one that it had before.
+
+    `without` says what no name means.
+    """
+
+    without: Any
+
+    identity = forms.ChoiceField(required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = {name for name in (*settings.SSH_IDENTITIES, self.initial.get("identity")) if name}
+        field = self.fields["identity"]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - it is declared so
+        field.choices = [("", self.without), *((name, name) for name in sorted(names))]
+
+
+class CustomerForm(NamesAKey):
+    without = gettext_lazy("the default key")
+
     name = forms.CharField(max_length=120, label=gettext_lazy("Name"))
     slug = forms.SlugField(
         max_length=60, label=gettext_lazy("Short name"), help_text=gettext_lazy("Part of its page's address.")
     )  # fmt: skip
-    field_order = ("name", "slug", "reason")
+    identity = forms.ChoiceField(
+        required=False, label=gettext_lazy("Key for its hosts"),
+        help_text=gettext_lazy("For hosts that name none and have sites of this customer alone."),
+    )  # fmt: skip
+    field_order = ("name", "slug", "identity", "reason")
 
 
-class HostForm(SeenForm):
+class HostForm(NamesAKey):
+    without = gettext_lazy("the key of its customer, else the default key")
+
     name = forms.SlugField(max_length=120, label=gettext_lazy("Name"))
     address = forms.CharField(max_length=255, label=gettext_lazy("Address"))
     port = forms.IntegerField(min_value=1, max_value=65535, initial=22, label=gettext_lazy("Port"))
@@ -177,7 +204,18 @@ class HostForm(SeenForm):
         required=False, initial=True, label=gettext_lazy("Switched on"),
         help_text=gettext_lazy("Nothing runs on a host that is switched off."),
     )  # fmt: skip
-    field_order = ("name", "address", "port", "user", "max_parallel", "enabled", "reason")
+    identity = forms.ChoiceField(required=False, label=gettext_lazy("Signs in with"))
+    jump = forms.ModelChoiceField(
+        Host.objects.all(), to_field_name="name", required=False, label=gettext_lazy("Reached over"),
+        empty_label=gettext_lazy("no other host"), help_text=gettext_lazy("A jump host."),
+    )  # fmt: skip
+    max_connections = forms.IntegerField(
+        min_value=1, max_value=500, initial=10, label=gettext_lazy("Hosts reached over it at once"),
+        help_text=gettext_lazy("Where it is a jump host."),
+    )  # fmt: skip
+    field_order = (
+        "name", "address", "port", "user", "identity", "jump", "max_parallel", "max_connections", "enabled", "reason",
+    )  # fmt: skip
 
 
 class SiteForm(forms.ModelForm, SeenForm):  # type: ignore[type-arg] # generic in the stubs alone
@@ -261,6 +299,30 @@ class SiteForm(forms.ModelForm, SeenForm):  # type: ignore[type-arg] # generic i
 
     def _post_clean(self) -> None:
         """The verb checks the row: a form changes none."""
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(max_length=LONGEST_REASON, label=gettext_lazy("Reason, shown to everyone"))
+
+
+class AuthorityForm(ReasonForm):
+    names = forms.CharField(
+        max_length=1000, label=gettext_lazy("On these hosts"),
+        help_text=gettext_lazy("As in known_hosts: *.example.net,[gate.example.net]:2222"),
+    )  # fmt: skip
+    key = forms.CharField(
+        max_length=8000, label=gettext_lazy("Its public key"),
+        widget=forms.Textarea(attrs={"rows": 2, "class": "mono"}),
+        help_text=gettext_lazy("What stands in its .pub file: ssh-ed25519 AAAAC3Nza…"),
+    )  # fmt: skip
+    field_order = ("names", "key", "reason")
+
+
+class ClaimForm(forms.Form):
+    """`seen` is the mark that the person saw in the directory."""
+
+    seen = forms.CharField(max_length=200, widget=forms.HiddenInput)
+    reason = forms.CharField(max_length=LONGEST_REASON, label=gettext_lazy("Reason, shown to everyone"))
 
 
 class RetryForm(forms.Form):

@@ -59,6 +59,10 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
         """Sites whose version is unknown: never reported, or not a version (P3, P10)."""
         return self.filter(reported_key=None)
 
+    def in_doubt_whose(self) -> InstanceQuerySet:
+        """Those whose directory says that it is another site's, while no person has said whose it is."""
+        return self.exclude(foreign_mark="").exclude(mark_given_up=models.F("foreign_mark"))
+
     def running_between(self, first: str, before: str | None) -> InstanceQuerySet:
         """Those whose version's key is at or past the first, and earlier than the other where there is one."""
         found = self.filter(reported_key__gte=first)
@@ -82,6 +86,15 @@ class HostQuerySet(models.QuerySet["Host"]):
             live_sites=models.Count("instances", filter=Q(instances__kind=Kind.LIVE)),
             test_sites=models.Count("instances", filter=Q(instances__kind=Kind.TEST)),
         ).order_by("name")
+
+    def in_shared_trouble(self) -> HostQuerySet:
+        """Those in a trouble that may be that of other hosts as well: they refuse a key, or are jump hosts and fail."""
+        behind = self.model._default_manager.filter(jump=models.OuterRef("pk"))
+        return self.filter(Q(refused_since__isnull=False) | Q(failing_since__isnull=False) & models.Exists(behind))
+
+    def failing_jump_hosts(self) -> HostQuerySet:
+        """Those that could not be used, and over which others are reached."""
+        return self.exclude(failing_since=None).exclude(behind=None).distinct().order_by("name")
 
     def asking_for_a_person(self) -> HostQuerySet:
         """Those that do not answer, and those that offer a key which nobody has approved (U6)."""

@@ -10,6 +10,7 @@ from csp.constants import NONE, SELF
 
 from releasemgr.lib.database import database_settings
 from releasemgr.lib.env import Env
+from releasemgr.lib.identities import KeyFile, KeyPlace, read_identities
 from releasemgr.lib.secret import secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -26,6 +27,9 @@ VENDOR_NAME = env.text("RELEASEMGR_VENDOR", "releasemgr")
 ARTIFACT_DIR = env.path("RELEASEMGR_ARTIFACTS", VAR_DIR / "artifacts")
 LOG_LEVEL = env.text("RELEASEMGR_LOG_LEVEL", "INFO").upper()
 SSH_KEY_FILE = env.path("RELEASEMGR_SSH_KEY", VAR_DIR / "ssh" / "id_ed25519")
+SSH_IDENTITIES: dict[str, KeyPlace] = {"": KeyFile(SSH_KEY_FILE)} | read_identities(
+    "RELEASEMGR_SSH_IDENTITIES", env.words("RELEASEMGR_SSH_IDENTITIES")
+)
 RECIPE_DIRS = [Path(folder).expanduser().resolve() for folder in env.words("RELEASEMGR_RECIPES")]
 UPGRADE_SLOTS = env.number("RELEASEMGR_UPGRADE_SLOTS", 2, least=1, most=64)
 HOSTS_PER_SLOT = env.number("RELEASEMGR_HOSTS_PER_SLOT", 50, least=1, most=500)

@@ -1,12 +1,12 @@
 """A host without a network: it speaks as a real one does, at our own seam (upgrades.contact)."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from upgrades.contact import Follower, Frame, FrameKind, Ground, HostAddress, Standing
-from upgrades.exceptions import AlreadyBegun, ConnectionLost, ContactError, VersionUnreadable
+from upgrades.contact import Follower, Frame, FrameKind, Ground, HostAddress, Standing, Vouched
+from upgrades.exceptions import AlreadyBegun, ConnectionLost, ContactError, OtherSite, VersionUnreadable
 
 STAMP = 1_795_435_200  # epoch seconds
 
@@ -37,13 +37,15 @@ class FakeRun:
 
 @dataclass
 class FakeHost:
-    """`versions` by site path. `script` says what a runner does once it began; by default it succeeds at once.
+    """`versions` by site path, and `marks` where its directory has one.
 
-    `refusal` comes instead of a connection, `start_refusal` instead of a begin, `lost_answer` after it, `stop_refusal`
-    instead of the answer to a stop. `sending` happens while an artefact is sent.
+    `script` says what a runner does once it began; by default it succeeds at once. `refusal` comes instead of a
+    connection, `start_refusal` instead of a begin, `lost_answer` after it, `stop_refusal` instead of the answer to a
+    stop. `sending` happens while an artefact is sent.
     """
 
     versions: dict[str, str] = field(default_factory=dict)
+    marks: dict[str, str] = field(default_factory=dict)
     script: "Callable[[FakeHost, str, FakeRun, Mapping[str, str]], None] | None" = None
     refusal: Exception | None = None
     start_refusal: ContactError | None = None
@@ -68,6 +70,12 @@ class FakeHost:
         self.links.append(link)
         return link
 
+    def check_mark(self, values: Mapping[str, str]) -> None:
+        found = self.marks.setdefault(values["SITE_PATH"], values["SITE_MARK"])
+        if found not in (values["SITE_MARK"], values["SITE_MARK_OVER"]):
+            raise OtherSite(found)
+        self.marks[values["SITE_PATH"]] = values["SITE_MARK"]
+
     def cut(self) -> None:
         """Every link breaks; what runs on the host runs on."""
         for link in self.links:
@@ -77,6 +85,7 @@ class FakeHost:
 class FakeRemote:
     def __init__(self, host: FakeHost) -> None:
         self.host = host
+        self.vouched: Sequence[Vouched] = ()
         self.broken = False
 
     def _answer(self) -> None:
@@ -85,6 +94,7 @@ class FakeRemote:
 
     def read_version(self, values: Mapping[str, str], script: bytes, *, timeout: float) -> str:
         self._answer()
+        self.host.check_mark(values)
         try:
             return self.host.versions[values["SITE_PATH"]]
         except KeyError:
@@ -107,6 +117,7 @@ class FakeRemote:
         self._answer()
         if ground.number in self.host.runs:
             raise AlreadyBegun(f"Upgrade {ground.number} has begun.")
+        self.host.check_mark(read_values(bundle))
         if self.host.start_refusal:
             raise self.host.start_refusal
         self.host.begun.append(ground.number)

@@ -77,7 +77,10 @@ class EndCode(models.TextChoices):
     UNREACHABLE = "unreachable"
     HOST_KEY = "host_key"
     SIGN_IN = "sign_in"
+    KEY_REFUSED = "key_refused"
+    JUMP_HOST = "jump_host"
     SITE_LOCKED = "site_locked"
+    OTHER_SITE = "other_site"
     VERSION_UNREADABLE = "version_unreadable"
     START_FAILED = "start_failed"
     ARTIFACT_DAMAGED = "artifact_damaged"
@@ -90,8 +93,14 @@ class EndCode(models.TextChoices):
     PATH_ENDED = "path_ended"
 
 
-CONNECTION_TROUBLE = (EndCode.UNREACHABLE, EndCode.HOST_KEY, EndCode.SIGN_IN)
-"""Ends after which the same build is tried again on the same site by itself (P11)."""
+CONNECTION_TROUBLE = (
+    EndCode.UNREACHABLE, EndCode.HOST_KEY, EndCode.SIGN_IN, EndCode.KEY_REFUSED, EndCode.JUMP_HOST,
+    EndCode.OTHER_SITE,
+)  # fmt: skip
+"""The site itself was not reached. Ends after which the same build is tried again on the same site by itself (P11)."""
+
+SHARED_TROUBLE = (EndCode.KEY_REFUSED, EndCode.JUMP_HOST)
+"""Ends by a trouble of a key or of another host, which many sites share."""
 
 
 EXCUSED = (EndCode.STOPPED, EndCode.CANCELLED)

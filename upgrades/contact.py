@@ -1,10 +1,7 @@
 """The words in which the supervisor and a host speak, whoever carries them."""
 
-import base64
-import binascii
-import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +16,28 @@ class HostAddress:
     user: str
     host_key: str
     """The pinned key as OpenSSH writes it, "type base64"; empty while none is approved."""
+    identity: str = ""
+    """The name of the key to sign in with; empty for the default one."""
+    via: "HostAddress | None" = None
+    """Its jump host."""
+    max_connections: int = 10
+    """How many hosts may be reached over it at once."""
+    authorities: tuple[str, ...] = ()
+    """The keys of those who may vouch for its key."""
+
+    @property
+    def hops(self) -> "list[HostAddress]":
+        """Its jump hosts, the nearest first."""
+        return [self.via, *self.via.hops] if self.via else []
+
+
+@dataclass(frozen=True)
+class Vouched:
+    """A key that a host on the way showed with a certificate that is valid now, and the key of who signed it."""
+
+    host: str
+    key: str
+    authority: str
 
 
 @dataclass(frozen=True)
@@ -107,8 +126,10 @@ class Follower(Protocol):
 class Remote(Protocol):
     """One connection to one host. Every method raises ConnectionLost when the link breaks."""
 
+    vouched: Sequence[Vouched]
+
     def read_version(self, values: Mapping[str, str], script: bytes, *, timeout: float) -> str:
-        """What the site answers, stripped and otherwise raw. Raises VersionUnreadable."""
+        """What the site answers, stripped and otherwise raw. Raises VersionUnreadable or OtherSite."""
         ...
 
     def inspect(self, ground: Ground) -> Standing: ...
@@ -118,7 +139,7 @@ class Remote(Protocol):
         ...
 
     def start(self, ground: Ground, bundle: bytes, *, not_after: int) -> None:
-        """Returns once the runner has begun. Raises AlreadyBegun, SiteLocked, TooLate, StartFailed."""
+        """Returns once the runner has begun. Raises AlreadyBegun, SiteLocked, TooLate, OtherSite, StartFailed."""
         ...
 
     def follow(self, ground: Ground, *, log_offset: int, events_offset: int) -> Follower: ...
@@ -145,23 +166,3 @@ class Remote(Protocol):
 
 
 Connect = Callable[[HostAddress], Remote]
-
-
-def fingerprint(key: str) -> str:
-    """ "SHA256:…", as `ssh-keygen -l` shows it. Raises ValueError for what is no public key."""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(key_bytes(key)).digest()).decode().rstrip("=")
-
-
-def key_bytes(key: str) -> bytes:
-    """The key's bytes on the wire. Raises ValueError for what is no public key."""
-    kind, _, encoded = key.strip().partition(" ")
-    if not kind or not encoded:
-        raise ValueError("A host key is written as its type and its base64 text, with one blank between.")
-    try:
-        blob = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("The second part of a host key is base64 text.") from None
-    inner_kind = blob[4 : 4 + int.from_bytes(blob[:4], "big")]
-    if len(blob) <= 4 + len(inner_kind) or inner_kind != kind.encode():
-        raise ValueError(f"These bytes are not a host key of type {kind}.")
-    return blob

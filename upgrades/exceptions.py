@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from upgrades.contact import HostAddress
+
 
 class UpgradeError(Exception):
     """Its text says what was refused and why."""
@@ -59,11 +61,19 @@ class ConnectionLost(ContactError):
     """There was a connection. What runs on the host is not touched by its loss."""
 
 
-class HostKeyUnknown(ContactError):
-    """U6: no key is pinned for this host yet."""
+class JumpFailed(ContactError):
+    """A host on the way could not be used: `hop` is its address, `error` what it was."""
 
-    def __init__(self, offered_key: str) -> None:
-        super().__init__("No host key is approved for this host yet.")
+    def __init__(self, hop: HostAddress, error: ContactError) -> None:
+        super().__init__(f"The jump host {hop.name} cannot be used: {error}")
+        self.hop, self.error = hop, error
+
+
+class HostKeyUnknown(ContactError):
+    """U6: no key is pinned for this host yet. `fault` says what is wrong with its certificate, if it needs one."""
+
+    def __init__(self, offered_key: str, fault: str = "") -> None:
+        super().__init__(fault or "No host key is approved for this host yet.")
         self.offered_key = offered_key
 
 
@@ -78,6 +88,14 @@ class HostKeyChanged(ContactError):
 
 class SignInRefused(ContactError):
     """The host was reached and its key is right, but it does not let us in."""
+
+
+class OtherSite(ContactError):
+    """The directory is marked as another site's, or another installation's; nothing was done there."""
+
+    def __init__(self, mark: str) -> None:
+        super().__init__(f"The directory is marked as another site’s: {mark}")
+        self.mark = mark
 
 
 class VersionUnreadable(ContactError):

@@ -37,6 +37,11 @@ def _text(log: bytes) -> str:
     return log.decode(errors="replace").replace("\0", "\ufffd")
 
 
+def trouble_fingerprint(code: str, name: str) -> str:
+    """Equal for all upgrades that met the same trouble of a key or a host that they share."""
+    return hashlib.sha256(f"{code}\0{name}".encode()).hexdigest()[:16]
+
+
 VARYING = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\b[0-9a-f-]{36}\b|[0-9]+", re.I)
 
 

@@ -8,14 +8,14 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from builds.services import sha256_of
 from builds.versions import key_of
 from upgrades.assignment import Assignment
-from upgrades.contact import Connect, Follower, Frame, FrameKind, HostAddress, Remote
+from upgrades.contact import Connect, Follower, Frame, FrameKind, HostAddress, Remote, Vouched
 from upgrades.exceptions import (
     AlreadyBegun,
     ArtifactDamaged,
@@ -23,6 +23,8 @@ from upgrades.exceptions import (
     ContactError,
     HostKeyChanged,
     HostKeyUnknown,
+    JumpFailed,
+    OtherSite,
     RecipeInvalid,
     SignInRefused,
     SiteLocked,
@@ -50,6 +52,8 @@ CANCEL_AGAIN = 5.0  # seconds until a host is asked again to end an upgrade
 @dataclass(frozen=True)
 class Reached:
     """The host answered and let us in."""
+
+    vouched: Sequence[Vouched] = ()
 
 
 @dataclass(frozen=True)
@@ -234,14 +238,20 @@ class HostThread(threading.Thread):
             self._tell(Left(crashed))
 
     def _stay(self) -> None:
-        while not self.is_leaving:
+        while self._has_to_speak():
             try:
                 self._remote = self._connect(self._address)
-                self._tell(Reached())
+                self._tell(Reached(tuple(self._remote.vouched)))
                 self._session(self._remote)
             except ContactError as error:
                 if not self.is_leaving:
                     self._lost(error)
+
+    def _has_to_speak(self) -> bool:
+        """Waits until it has something in hand: no host is signed in on for nothing. False once it is to leave."""
+        while not (self.is_leaving or self._in_hand) and self._given.empty():
+            self._wait_for_a_wake()
+        return not self.is_leaving
 
     def _lost(self, error: ContactError) -> None:
         """What has not begun is given up after some tries; what runs there, or may, is waited for."""
@@ -362,7 +372,7 @@ class HostThread(threading.Thread):
         self._in_hand[assignment.number] = assignment.as_in_doubt()
         try:
             place.start(assignment.ground, bundle, not_after=not_after)
-        except (AlreadyBegun, SiteLocked, TooLate, StartFailed):
+        except (AlreadyBegun, SiteLocked, TooLate, OtherSite, StartFailed):
             if not place.inspect(assignment.ground).begun:
                 self._in_hand[assignment.number] = assignment
                 raise
@@ -427,11 +437,18 @@ class HostThread(threading.Thread):
         poll = select.poll()
         for descriptor in (*by_descriptor, self._waker):
             poll.register(descriptor, select.POLLIN)
-        for descriptor, _event in poll.poll(LISTEN * 1000):
-            if descriptor == self._waker:
-                os.read(self._waker, 1024)
+        poll.poll(LISTEN * 1000)
+        self._clear_wakes()
         for number in list(self._followers):
             self._hear(remote, number)
+
+    def _wait_for_a_wake(self) -> None:
+        select.select([self._waker], [], [], LISTEN)
+        self._clear_wakes()
+
+    def _clear_wakes(self) -> None:
+        if select.select([self._waker], [], [], 0)[0]:
+            os.read(self._waker, 1024)
 
     def _hear(self, remote: Remote, number: int) -> None:
         for frame in self._followers[number].read():
@@ -450,7 +467,7 @@ class HostThread(threading.Thread):
         question = self._in_hand[number].question
         try:
             return remote.read_version(question.values, question.script, timeout=VERSION_TIMEOUT)
-        except VersionUnreadable:
+        except (VersionUnreadable, OtherSite):
             return None
 
     def _end(self, number: int, ended: Ended) -> None:
@@ -460,4 +477,5 @@ class HostThread(threading.Thread):
 
 def _may_pass(error: ContactError) -> bool:
     """Whether trying again in a moment may help: never for a key or a sign-in (U6)."""
-    return not isinstance(error, HostKeyChanged | HostKeyUnknown | SignInRefused)
+    cause = error.error if isinstance(error, JumpFailed) else error
+    return not isinstance(cause, HostKeyChanged | HostKeyUnknown | SignInRefused)

@@ -3,11 +3,11 @@
 import os
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from upgrades.contact import Follower, Frame, FrameKind, FrameReader, Ground, Standing
+from upgrades.contact import Follower, Frame, FrameKind, FrameReader, Ground, Standing, Vouched
 from upgrades.exceptions import (
     AlreadyBegun,
     ConnectionLost,
@@ -28,6 +28,8 @@ PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR")
 
 
 class LocalRemote:
+    vouched: Sequence[Vouched] = ()
+
     def read_version(self, values: Mapping[str, str], script: bytes, *, timeout: float) -> str:
         request = lines(max(1, round(timeout))) + value_lines(values) + b"\n" + script
         answer = _ask("version", request, timeout)

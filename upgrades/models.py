@@ -385,10 +385,14 @@ class Upgrade(models.Model):
         for name, value in changes.items():
             setattr(self, name, value)
 
-    def end(self, outcome: Outcome, code: EndCode, *, now: datetime, **values: Any) -> None:
-        """The last transition. `values` are what the sentence of `code` names, beside `from` and `to`."""
+    def end(self, outcome: Outcome, code: EndCode, *, now: datetime, shared: str = "", **values: Any) -> None:
+        """The last transition. `values` are what the sentence of `code` names, beside `from` and `to`.
+
+        `shared` is a fingerprint, where the trouble is not this site's own.
+        """
         named = {"from": self.from_version, "to": self.build.version} | values
-        self.move(UpgradeState.ENDED, now=now, outcome=outcome, ended_at=now, end_code=code, end_values=named)
+        changes = {"outcome": outcome, "ended_at": now, "end_code": code, "end_values": named}
+        self.move(UpgradeState.ENDED, now=now, **changes, **({"fingerprint": shared} if shared else {}))
 
 
 class UpgradeEvent(models.Model):

@@ -8,18 +8,19 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from upgrades.contact import HostAddress
 from upgrades.exceptions import ContactError
 from upgrades.remote import fabric_connect
+from upgrades.ssh_keys import one_key
 
 
 def main(script: Path, seconds: float) -> int:
     """The exit status."""
     ours = os.environ
-    address = HostAddress(**json.loads(ours["FAB_ADDRESS"]))
     try:
-        remote = fabric_connect(Path(ours["FAB_KEY_FILE"]))(address)
+        remote = fabric_connect(one_key(Path(ours["FAB_KEY_FILE"])))(_address(json.loads(ours["FAB_ADDRESS"])))
         try:
             said = remote.read_version(_values(Path(ours["BUNDLE"])), script.read_bytes(), timeout=seconds)
         finally:
@@ -29,6 +30,14 @@ def main(script: Path, seconds: float) -> int:
         return 1
     sys.stdout.write(f"{said}\n")
     return 0
+
+
+def _address(told: dict[str, Any]) -> HostAddress:
+    """With the hosts that it is reached over."""
+    via = told["via"]
+    return HostAddress(
+        **told | {"via": _address(via) if via else None, "authorities": tuple(told["authorities"])}
+    )  # fmt: skip
 
 
 def _values(bundle: Path) -> dict[str, str]:

@@ -89,7 +89,8 @@ class UpgradeQuerySet(models.QuerySet["Upgrade"]):
 
     def troubled(self) -> UpgradeQuerySet:
         """What a run is judged by: what broke, and what could not be reached (P5)."""
-        return self.filter(Q(outcome__in=BROKE) | Q(end_code=EndCode.UNREACHABLE)).exclude(end_code__in=EXCUSED)
+        unreached = Q(end_code__in=(EndCode.UNREACHABLE, EndCode.JUMP_HOST))
+        return self.filter(Q(outcome__in=BROKE) | unreached).exclude(end_code__in=EXCUSED)
 
     def awaiting_a_person(self) -> UpgradeQuerySet:
         """The site is locked until somebody decides (U1, U2)."""

@@ -1,21 +1,16 @@
 """Contact with hosts over SSH, by Fabric. Everything that can go wrong leaves here as a ContactError."""
 
-import logging
 import os
 import re
 import select
-import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import fabric
 import paramiko
-from paramiko.pkey import UnknownKeyType
 
 from upgrades.contact import (
     Connect,
@@ -26,99 +21,58 @@ from upgrades.contact import (
     Ground,
     HostAddress,
     Standing,
-    key_bytes,
+    Vouched,
 )
 from upgrades.exceptions import (
     AlreadyBegun,
     ConnectionLost,
-    HostKeyChanged,
-    HostKeyUnknown,
-    SignInRefused,
+    OtherSite,
     SiteLocked,
     StartFailed,
     StopFailed,
     TooLate,
-    Unreachable,
     VersionUnreadable,
 )
+from upgrades.links import Limits, Link
 from upgrades.recipes.commands import host_command, lines, value_lines
-from upgrades.sockets import Deadline, cut, dial
+from upgrades.sockets import Deadline, cut
+from upgrades.ssh_keys import Lend
 
 READ_SIZE = 65536
 PIECE = 256 * 1024
 """What is sent at once: Paramiko slices a larger body again and again."""
 MOST_PER_READ = 1024 * 1024
 MOST_OF_AN_ANSWER = 64 * 1024
-KEEPALIVE = 15
 GRACE = 0.5
 """Seconds in which a command that has ended may still print, held open by a child of its own."""
-CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
 ASKED = re.compile(rb"^send ([0-9]{1,18})\n\Z", re.MULTILINE)
 REFUSALS = {"already-begun": AlreadyBegun, "locked": SiteLocked, "too-late": TooLate}
-
-# What it would log reaches the caller as an exception.
-logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+OTHER_SITE_STATUS = 78
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Seconds (U7). They hold whatever the SSH library does: a watchdog cuts the socket."""
-
-    connect: float = 10.0
-    sign_in: float = 30.0
-    answer: float = 60.0
-    """For a command's answer, and for each piece of an artefact to be taken."""
-    silence: float = 20.0
-    """Of a follower, whose host beats every 5 seconds."""
-
-
-def read_key(file: Path) -> paramiko.PKey:
-    """The private key with which hosts are signed in to. Raises SignInRefused."""
-    try:
-        return paramiko.PKey.from_path(file)
-    except (OSError, ValueError, TypeError, paramiko.SSHException) as error:
-        raise SignInRefused(f"The key file {file} cannot be used: {error}") from error
-
-
-def fabric_connect(key_file: Path, limits: Limits | None = None) -> Connect:
-    private_key = cache(partial(read_key, key_file))
+def fabric_connect(lend: Lend, limits: Limits | None = None) -> Connect:
+    """`lend` gives the key of an identity, for as long as the sign-in lasts: that one alone is offered."""
 
     def connect(address: HostAddress) -> FabricRemote:
-        return FabricRemote(address, private_key(), limits or Limits())
+        return FabricRemote(address, lend, limits or Limits())
 
     return connect
-
-
-def offered_host_key(address: str, port: int, timeout: float) -> str:
-    """The key that the host offers, "type base64", without signing in. Raises Unreachable."""
-    sock = dial(address, port, timeout)
-    with Deadline(timeout, partial(cut, sock)) as deadline:
-        try:
-            transport = paramiko.Transport(sock)
-            transport.start_client(timeout=timeout)
-            return _key_text(transport.get_remote_server_key())
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            raise Unreachable(_no_ssh(address, port, deadline, error)) from error
-        finally:
-            cut(sock)
-            sock.close()
 
 
 class FabricRemote:
     """One connection, to one host, for one thread; its followers may be read in that thread."""
 
-    def __init__(self, address: HostAddress, key: paramiko.PKey, limits: Limits) -> None:
+    def __init__(self, address: HostAddress, lend: Lend, limits: Limits) -> None:
         self._limits = limits
         self._host = address.name
-        pinned = _pinned_key(address, limits)
-        self._sock = dial(address.address, address.port, limits.connect)
-        self._connection = _connection(address, key, self._sock, limits)
-        self._trust_only(address, pinned)
-        self._sign_in(address)
+        self._link = Link(address, lend, limits)
+        self.vouched: Sequence[Vouched] = self._link.vouched
 
     def read_version(self, values: Mapping[str, str], script: bytes, *, timeout: float) -> str:
         request = lines(max(1, round(timeout))) + value_lines(values) + b"\n" + script
         answer = self._ask("version", request, timeout + self._limits.answer)
+        if answer.status == OTHER_SITE_STATUS:
+            _refuse_other_site(answer.last_line)
         said = answer.out.strip()
         if answer.status or not said:
             raise VersionUnreadable(answer.printed or f"Nothing was printed, exit status {answer.status}.")
@@ -153,6 +107,7 @@ class FabricRemote:
     def start(self, ground: Ground, bundle: bytes, *, not_after: int) -> None:
         request = lines(ground.site_path, ground.number, not_after, len(bundle)) + bundle
         answer = self._ask("launch", request, self._limits.answer)
+        _refuse_other_site(answer.last_line)
         if answer.last_line in REFUSALS:
             raise REFUSALS[answer.last_line](f"{self._host} answers: {answer.last_line}.")
         if answer.status or answer.last_line != "begun":
@@ -184,32 +139,7 @@ class FabricRemote:
         return answer.last_line == "asked"
 
     def close(self) -> None:
-        cut(self._sock)
-        self._connection.close()
-        self._sock.close()
-
-    def _trust_only(self, address: HostAddress, pinned: paramiko.PKey) -> None:
-        """U6. Fabric's own policy accepts every key."""
-        name = address.address if address.port == 22 else f"[{address.address}]:{address.port}"
-        client = self._connection.client
-        client.set_missing_host_key_policy(paramiko.RejectPolicy())
-        client.get_host_keys().add(name, pinned.get_name(), pinned)
-
-    def _sign_in(self, address: HostAddress) -> None:
-        with Deadline(self._limits.sign_in, partial(cut, self._sock)) as deadline:
-            try:
-                self._connection.open()
-                self._connection.transport.set_keepalive(KEEPALIVE)
-            except Exception as error:
-                self.close()
-                if isinstance(error, paramiko.BadHostKeyException):
-                    raise HostKeyChanged(address.host_key, _key_text(error.key)) from error
-                if isinstance(error, paramiko.AuthenticationException) and not _was_cut(deadline, error):
-                    raise SignInRefused(f"{address.name} does not let {address.user} in: {error}") from error
-                if isinstance(error, paramiko.SSHException | OSError | EOFError):
-                    sentence = _no_ssh(address.address, address.port, deadline, error)
-                    raise Unreachable(sentence) from error
-                raise
+        self._link.close()
 
     def _ask(self, script: str, request: bytes, seconds: float) -> "_Answer":
         with self._channel(script, seconds) as (channel, deadline):
@@ -227,13 +157,13 @@ class FabricRemote:
                 channel.close()
 
     def _open_channel(self, script: str) -> paramiko.Channel:
-        channel: paramiko.Channel = self._connection.create_session()
+        channel: paramiko.Channel = self._link.connection.create_session()
         channel.exec_command(host_command(script))
         return channel
 
     @contextmanager
     def _within(self, seconds: float) -> Iterator[Deadline]:
-        with Deadline(seconds, partial(cut, self._sock)) as deadline:
+        with Deadline(seconds, partial(cut, self._link.sock)) as deadline:
             try:
                 yield deadline
             except (paramiko.SSHException, OSError, EOFError) as error:
@@ -255,8 +185,8 @@ class FabricRemote:
 
     def _lives(self) -> bool:
         """A dying connection closes its channels a moment before it says so itself."""
-        self._connection.transport.join(GRACE)
-        return bool(self._connection.is_connected)
+        self._link.connection.transport.join(GRACE)
+        return bool(self._link.connection.is_connected)
 
 
 class FabricFollower:
@@ -324,69 +254,14 @@ def _text(printed: bytes) -> str:
     return printed.decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
+def _refuse_other_site(line: str) -> None:
+    word, _, mark = line.partition(" ")
+    if word == "other-site":
+        raise OtherSite(mark)
+
+
 class _Refused(Exception):
     """The command on the host has ended and takes no more; its answer says why."""
-
-
-def _connection(address: HostAddress, key: paramiko.PKey, sock: socket.socket, limits: Limits) -> Any:
-    """A configuration of its own: one that threads share fails now and then."""
-    settings = {"load_ssh_configs": False, "authentication": {"strategy_class": partial(_OneKey, key)}}
-    longer_than_ours = limits.sign_in + limits.answer
-    return fabric.Connection(
-        host=address.address,
-        port=address.port,
-        user=address.user,
-        config=fabric.Config(lazy=True, overrides=settings),
-        connect_kwargs={
-            "sock": sock,
-            "transport_factory": _transport,
-            "banner_timeout": longer_than_ours,
-            "auth_timeout": longer_than_ours,
-            "channel_timeout": longer_than_ours,
-        },
-    )
-
-
-class _OneKey:
-    """Offers one key: no agent, no keys from the home directory, no password, no question at a terminal."""
-
-    def __init__(self, key: paramiko.PKey, *, username: str, **_: object) -> None:
-        self._key = key
-        self._user = username
-
-    def authenticate(self, transport: paramiko.Transport) -> None:
-        more = transport.auth_publickey(self._user, self._key)
-        if more:
-            raise paramiko.AuthenticationException(f"it asks for more than a key ({', '.join(more)})")
-
-
-def _transport(sock: socket.socket, **options: Any) -> paramiko.Transport:
-    transport = paramiko.Transport(sock, **options)
-    transport.get_security_options().ciphers = CIPHERS
-    return transport
-
-
-def _pinned_key(address: HostAddress, limits: Limits) -> paramiko.PKey:
-    try:
-        return paramiko.PKey.from_type_string(address.host_key.split(" ")[0], key_bytes(address.host_key))
-    except (ValueError, paramiko.SSHException, UnknownKeyType) as error:
-        offered = offered_host_key(address.address, address.port, limits.connect)
-        raise HostKeyUnknown(offered) from error
-
-
-def _key_text(key: paramiko.PKey) -> str:
-    return f"{key.get_name()} {key.get_base64()}"
-
-
-def _no_ssh(address: str, port: int, deadline: Deadline, error: Exception) -> str:
-    if deadline.passed:
-        return f"{address} is connected on port {port}, but did not answer within {deadline.seconds:g} seconds."
-    return f"{address} broke off on port {port} before the sign-in was over: {error or 'it closed'}."
-
-
-def _was_cut(deadline: Deadline, error: Exception) -> bool:
-    """Paramiko calls a connection that breaks while signing in a refusal."""
-    return deadline.passed or "transport shut down" in str(error)
 
 
 def _send(channel: paramiko.Channel, data: bytes, deadline: Deadline) -> None:

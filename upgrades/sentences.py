@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from builds.sentences import stamp
 from releasemgr.lib.choices import Colour
 from releasemgr.lib.words import place_of
-from upgrades.choices import CONNECTION_TROUBLE, PARKS_NOTHING, EndCode, Outcome, RunState
+from upgrades.choices import CONNECTION_TROUBLE, PARKS_NOTHING, SHARED_TROUBLE, EndCode, Outcome, RunState
 from upgrades.halting import HaltCode
 from upgrades.plan import Check, Code, Decision, NoWayDown, Rule
 
@@ -274,7 +274,12 @@ END_SENTENCES: dict[EndCode, Any] = {
     EndCode.UNREACHABLE: gettext_lazy("%(host)s could not be reached: %(text)s"),
     EndCode.HOST_KEY: gettext_lazy("%(host)s offers a key that is not approved: %(text)s"),
     EndCode.SIGN_IN: gettext_lazy("%(host)s refused the sign-in: %(text)s"),
+    EndCode.KEY_REFUSED: gettext_lazy("%(text)s %(host)s was not asked."),
+    EndCode.JUMP_HOST: gettext_lazy("%(host)s was not reached: %(text)s"),
     EndCode.SITE_LOCKED: gettext_lazy("Something else holds the site's lock on %(host)s."),
+    EndCode.OTHER_SITE: gettext_lazy(
+        "The directory of %(site)s on %(host)s is marked as %(text)s. Say on the site’s page whose it is."
+    ),
     EndCode.VERSION_UNREADABLE: gettext_lazy("The site's version could not be read: %(text)s"),
     EndCode.START_FAILED: gettext_lazy("The upgrade could not be started on %(host)s: %(text)s"),
     EndCode.ARTIFACT_DAMAGED: gettext_lazy("The artefact of %(to)s no longer matches its checksum. It is quarantined."),
@@ -307,6 +312,11 @@ def end_sentence(outcome: Outcome, code: EndCode, values: Mapping[str, Any]) -> 
 
 def end_words(code: EndCode, values: Mapping[str, Any]) -> str:
     return str(END_SENTENCES[code]) % _told(values)
+
+
+def shared_words(code: EndCode, values: Mapping[str, Any]) -> str:
+    """What is at fault for all sites that share the trouble; empty where it is the site's own."""
+    return str(values.get("text", "")) if code in SHARED_TROUBLE else ""
 
 
 def stop_reason(*, withdrawn: bool, quarantined: bool) -> str:

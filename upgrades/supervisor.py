@@ -18,23 +18,12 @@ from queue import Empty, SimpleQueue
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
-from builds.services import quarantine_build
 from instances.models import Host
-from instances.services import note_contact, note_offered_key, note_version
+from instances.services import note_failure, note_version
 from releasemgr.lib import clock
 from upgrades.choices import BEGUN, EndCode, Outcome, UpgradeState
 from upgrades.contact import Connect, FrameKind
-from upgrades.exceptions import (
-    ArtifactDamaged,
-    ConnectionLost,
-    HostKeyChanged,
-    HostKeyUnknown,
-    RecipeInvalid,
-    SignInRefused,
-    SiteLocked,
-    Unreachable,
-    VersionUnreadable,
-)
+from upgrades.exceptions import RecipeInvalid
 from upgrades.host_thread import (
     Begun,
     Ended,
@@ -54,7 +43,11 @@ from upgrades.host_thread import (
 from upgrades.models import Upgrade
 from upgrades.recipes.verdict import Remains
 from upgrades.services import cancels, claims, runs
-from upgrades.services.assignments import address_of, assignment_for
+from upgrades.services.addresses import address_of
+from upgrades.services.assignments import assignment_for
+from upgrades.services.blocks import block, plain
+from upgrades.services.contacts import note_not_reached, note_reached
+from upgrades.services.incidents import end_what_is_doomed
 from upgrades.watched import Watched
 
 log = logging.getLogger(__name__)
@@ -64,15 +57,14 @@ ASK = 1.0  # seconds between two questions whether to go on
 RENEW = 5.0  # seconds between two renewals of the leases
 SLICE = 240.0  # seconds that one task lasts
 LEAVE_WITHIN = 2.0  # seconds that threads have for leaving before their connections are closed
-LONGEST_TEXT = 2000  # characters of what a host said, in a sentence
 
 
 class _Held:
     """A host whose lease we have, and its thread. Nobody listens to an earlier thread of the same host."""
 
     def __init__(self, host: Host, connect: Connect, heard: "SimpleQueue[tuple[_Held, Observation]]") -> None:
-        self.host = host
-        self.thread = HostThread(address_of(host), connect, lambda told: heard.put((self, told)))
+        self.host, self.address = host, address_of(host)
+        self.thread = HostThread(self.address, connect, lambda told: heard.put((self, told)))
 
 
 class Supervisor:
@@ -157,7 +149,10 @@ class Supervisor:
         most = settings.HOSTS_PER_SLOT - len(self._held)
         if most <= 0:
             return
-        for host in claims.claim_hosts(self.token, most=most, due=due.keys()):
+        free = claims.free_hosts(due.keys())
+        waiting = {host: due[host] for host in free if host in due}
+        doomed = end_what_is_doomed(waiting, self._now())
+        for host in claims.claim_hosts(self.token, [host for host in free if host not in doomed], most=most):
             held = self._held[host.pk] = _Held(host, self._connect, self._told)
             held.thread.start()
             self._attach(host)
@@ -255,8 +250,8 @@ class Supervisor:
             raise
         except Exception as error:
             log.exception("What host %s told cannot be kept", self._held[host].host.name)
-            failure = f"What it told cannot be kept: {_plain(error)}"
-            note_contact(self._held[host].host, now=self._now(), failure=failure)
+            failure = f"What it told cannot be kept: {plain(error)}"
+            note_failure(self._held[host].host, failure, now=self._now())
             return False
         return True
 
@@ -276,9 +271,9 @@ class Supervisor:
     def _take_one(self, held: _Held, told: Observation, now: datetime) -> None:
         match told:
             case Reached():
-                note_contact(held.host, now=now)
+                note_reached(held.host, held.address, told.vouched, now)
             case NotReached():
-                self._not_reached(held.host, told, now)
+                self._not_reached(held, told, now)
             case Left():
                 self._put_back(held.thread.untouched(), now)
             case _:
@@ -299,7 +294,7 @@ class Supervisor:
             case Lingers():
                 watched.end_lingering(now)
             case NotSentBack():
-                watched.end_not_sent_back(_plain(told.error), now)
+                watched.end_not_sent_back(plain(told.error), now)
             case Told():
                 self._asked(upgrade, told, now)
             case NotYet():
@@ -330,28 +325,17 @@ class Supervisor:
             else:
                 upgrade.move(UpgradeState.WAITING, now=now, started_at=None)
 
-    def _not_reached(self, host: Host, told: NotReached, now: datetime) -> None:
+    def _not_reached(self, held: _Held, told: NotReached, now: datetime) -> None:
         """Keeps why; ends as blocked what the thread has given up (U2)."""
-        note_contact(host, now=now, failure=_plain(told.error))
-        if isinstance(told.error, HostKeyUnknown | HostKeyChanged):
-            note_offered_key(host, told.error.offered_key, now=now)
+        note_not_reached(held.host, held.address, told.error, now)
         for number in told.given_up & self._watched.keys():
             self._block(self._watched[number].upgrade, told.error)
 
     def _block(self, upgrade: Upgrade, error: Exception) -> None:
-        """Nothing was touched; says why (U2). A damaged artefact is used by nobody any more (R2)."""
-        if isinstance(error, ArtifactDamaged):
-            quarantine_build(upgrade.build, now=self._now())
         if cancels.cancelled_among({upgrade.pk}):
             cancels.end_as_cancelled(upgrade, now=self._now())
-            return
-        values = {
-            "host": upgrade.instance.host.name,
-            "text": _plain(error),
-            "from": upgrade.from_version,
-            "to": upgrade.build.version,
-        }
-        upgrade.end(Outcome.BLOCKED, _block_code(error), now=self._now(), **values)
+        else:
+            block(upgrade, error, self._held[upgrade.instance.host_id].address, now=self._now())
 
     # Ends.
 
@@ -410,23 +394,3 @@ class Supervisor:
             claims.release(self.token)
         except (DatabaseError, InterfaceError):
             log.exception("The database failed while leaving. The leases run out by themselves.")
-
-
-def _plain(error: Exception) -> str:
-    """What an error says, as the database can keep it."""
-    return str(error).strip().replace("\0", "\ufffd")[:LONGEST_TEXT]
-
-
-def _block_code(error: Exception) -> EndCode:
-    codes: tuple[tuple[type[Exception], EndCode], ...] = (
-        (HostKeyUnknown, EndCode.HOST_KEY),
-        (HostKeyChanged, EndCode.HOST_KEY),
-        (SignInRefused, EndCode.SIGN_IN),
-        (SiteLocked, EndCode.SITE_LOCKED),
-        (VersionUnreadable, EndCode.VERSION_UNREADABLE),
-        (RecipeInvalid, EndCode.RECIPE_INVALID),
-        (ArtifactDamaged, EndCode.ARTIFACT_DAMAGED),
-        (Unreachable, EndCode.UNREACHABLE),
-        (ConnectionLost, EndCode.UNREACHABLE),
-    )
-    return next((code for kind, code in codes if isinstance(error, kind)), EndCode.START_FAILED)

@@ -3,26 +3,32 @@
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from django.conf import settings
 
 from builds.services import announce_eligible, gather_builds
 from instances.models import Host, Instance
-from instances.services import end_pins, note_contact, note_offered_key
+from instances.services import end_pins, note_certified, note_scan
 from releasemgr.lib import clock
 from releasemgr.lib.heartbeats import services as heartbeats
 from upgrades.exceptions import ContactError
+from upgrades.links import Limits, offered_host_key
 from upgrades.models import Run
-from upgrades.remote import fabric_connect, offered_host_key
+from upgrades.remote import fabric_connect
 from upgrades.services import runs, slots
+from upgrades.services.addresses import address_of
+from upgrades.services.contacts import note_not_reached
 from upgrades.services.planning import due_night
+from upgrades.ssh_keys import keys_of
 from upgrades.supervisor import Supervisor
 from upgrades.version_check import Answer
 from upgrades.version_check import ask_unknown as ask_unknown_versions
 from upgrades.version_check import ask_versions as ask_site_versions
 
 PATIENCE = 10.0  # seconds for a host's key; and for a worker to take up a run
-connect = fabric_connect(settings.SSH_KEY_FILE)
+keys = keys_of(settings.SSH_IDENTITIES)
+connect = fabric_connect(keys)
 
 
 def start_night() -> None:
@@ -81,15 +87,24 @@ def ask_versions_later(ids: Sequence[int]) -> None:
 
 
 def scan_host_key(host_id: int) -> None:
-    """Keeps the key that a host offers, for a person to approve (U6). Signs in nowhere."""
+    """Keeps the key that a host offers, for a person to approve (U6), or why it offers none."""
     heartbeats.beat(heartbeats.CONTROL)
-    host = Host.objects.get(pk=host_id)
+    with suppress(ContactError):
+        scan_host(Host.objects.get(pk=host_id))
+
+
+def scan_host(host: Host) -> str:
+    """The key that a host offers, which is kept, too. Signs in nowhere. Raises ContactError."""
     try:
-        key = offered_host_key(host.address, host.port, PATIENCE)
+        offer = offered_host_key(address_of(host), keys, Limits(connect=PATIENCE))
     except ContactError as error:
-        note_contact(host, now=clock.now(), failure=str(error))
-        return
-    note_offered_key(host, key, now=clock.now())
+        note_not_reached(host, address_of(host), error, clock.now())
+        note_scan(host, now=clock.now(), failure=str(error))
+        raise
+    if offer.vouched:
+        note_certified(host, offer.vouched.key, offer.vouched.authority, now=clock.now())
+    note_scan(host, now=clock.now(), key=offer.key)
+    return offer.key
 
 
 def wait_for(run: Run, progress: Callable[[Run], None] = lambda run: None) -> None:

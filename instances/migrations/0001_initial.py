@@ -7,6 +7,7 @@ import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.lookups
 import instances.models.fleet
+import uuid
 from django.conf import settings
 from django.db import migrations, models
 
@@ -22,11 +23,23 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='Installation',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('number', models.UUIDField(default=uuid.uuid4, editable=False)),
+            ],
+            options={
+                'default_permissions': (),
+                'constraints': [models.CheckConstraint(condition=models.Q(('pk', 1)), name='installation_is_one')],
+            },
+        ),
+        migrations.CreateModel(
             name='Customer',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('slug', models.SlugField(max_length=60, unique=True, validators=[instances.models.fleet.no_page])),
                 ('name', models.CharField(max_length=120, validators=[django.core.validators.RegexValidator('\\A[^\\x00-\\x1f\\x7f]*\\Z', 'One line, without control characters.')])),
+                ('identity', models.SlugField(blank=True, db_index=False, help_text='The key for hosts of its sites that name none.', max_length=60)),
             ],
             options={
                 'ordering': ['name'],
@@ -43,6 +56,22 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='HostAuthority',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('names', models.CharField(help_text='Patterns with commas, as in known_hosts.', max_length=1000)),
+                ('key', models.TextField(help_text='As “type base64”.', unique=True)),
+                ('added_at', models.DateTimeField()),
+                ('reason', models.TextField()),
+                ('added_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'verbose_name': 'authority for host keys',
+                'ordering': ['names', 'pk'],
+                'default_permissions': ('view',),
+            },
+        ),
+        migrations.CreateModel(
             name='Host',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -51,14 +80,25 @@ class Migration(migrations.Migration):
                 ('port', models.PositiveIntegerField(default=22, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(65535)])),
                 ('user', models.CharField(default='releasemgr', max_length=64, validators=[django.core.validators.RegexValidator('\\A[^\\x00-\\x1f\\x7f]*\\Z', 'One line, without control characters.')])),
                 ('enabled', models.BooleanField(default=True)),
+                ('jump', models.ForeignKey(blank=True, help_text='The host over which it is reached.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='behind', to='instances.host')),
+                ('max_connections', models.PositiveSmallIntegerField(default=10, help_text='Hosts that are reached over it at once.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(500)])),
                 ('max_parallel', models.PositiveSmallIntegerField(default=2, help_text='Upgrades at once. sshd takes 10 channels a connection by default.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(8)])),
+                ('identity', models.SlugField(blank=True, db_index=False, help_text='The name of the key to sign in with.', max_length=60)),
                 ('host_key', models.TextField(blank=True, help_text='The approved key, as “type base64”.')),
                 ('host_key_approved_at', models.DateTimeField(blank=True, null=True)),
+                ('host_key_authority', models.ForeignKey(blank=True, help_text='Who vouched for it, where no person approved it.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='hosts', to='instances.hostauthority')),
                 ('offered_key', models.TextField(blank=True, help_text='A key that the host offers and nobody approved.')),
                 ('offered_at', models.DateTimeField(blank=True, null=True)),
+                ('scan_asked_at', models.DateTimeField(blank=True, help_text='When somebody last asked for its key.', null=True)),
+                ('scanned_at', models.DateTimeField(blank=True, help_text='When it was last asked for its key.', null=True)),
+                ('scan_failure', models.TextField(blank=True, help_text='Why that failed; empty if it did not.')),
                 ('contacted_at', models.DateTimeField(blank=True, help_text='The last attempt to reach it.', null=True)),
                 ('failing_since', models.DateTimeField(blank=True, null=True)),
                 ('failure', models.TextField(blank=True, help_text='Why the last contact failed; empty if it did not.')),
+                ('signed_in_at', models.DateTimeField(blank=True, null=True)),
+                ('signed_in_as', models.CharField(blank=True, help_text='The name of the key that it took last.', max_length=60)),
+                ('refused_since', models.DateTimeField(blank=True, help_text='Since when it does not take a key.', null=True)),
+                ('refused_as', models.CharField(blank=True, help_text='The name of that key.', max_length=60)),
                 ('host_key_approved_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
@@ -94,6 +134,8 @@ class Migration(migrations.Migration):
                 ('reported_version', models.CharField(blank=True, help_text='As the site printed it.', max_length=200)),
                 ('reported_key', models.CharField(blank=True, db_collation='C', db_index=True, max_length=400, null=True)),
                 ('reported_at', models.DateTimeField(blank=True, null=True)),
+                ('foreign_mark', models.CharField(blank=True, help_text='What its directory says that it is, where that is another site.', max_length=200)),
+                ('mark_given_up', models.CharField(blank=True, help_text='The mark that a person said means nothing any more.', max_length=200)),
                 ('customer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='instances', to='instances.customer')),
                 ('host', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='instances', to='instances.host')),
                 ('pin_owner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
@@ -198,6 +240,14 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='host',
             constraint=models.CheckConstraint(condition=models.Q(('port__range', (1, 65535))), name='host_port_valid'),
+        ),
+        migrations.AddConstraint(
+            model_name='host',
+            constraint=models.CheckConstraint(condition=models.Q(('jump', models.F('id')), _negated=True), name='host_is_not_its_own_jump_host'),
+        ),
+        migrations.AddConstraint(
+            model_name='host',
+            constraint=models.CheckConstraint(condition=models.Q(('max_connections__range', (1, 500))), name='host_max_connections_valid'),
         ),
         migrations.AddIndex(
             model_name='hold',

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 one_line = RegexValidator(r"\A[^\x00-\x1f\x7f]*\Z", _("One line, without control characters."))
+MOST_HOPS = 5
 absolute_path = RegexValidator(
     r"\A/[^\x00-\x1f\x7f]*[^/\x00-\x1f\x7f]\Z", _("An absolute path, without a slash at its end.")
 )
 
 
-PAGES = ("new", "pins", "bulk")
+PAGES = ("new", "pins", "bulk", "authorities")
 """Names of pages beside those of customers, hosts and sites: nothing can have them."""
 
 
@@ -50,6 +51,9 @@ def values_parse(text: str) -> None:
 class Customer(models.Model):
     slug = models.SlugField(max_length=60, unique=True, validators=[no_page])
     name = models.CharField(max_length=120, validators=[one_line])
+    identity = models.SlugField(
+        max_length=60, blank=True, db_index=False, help_text=_("The key for hosts of its sites that name none.")
+    )
 
     class Meta:
         ordering = ["name"]
@@ -66,22 +70,45 @@ class Host(models.Model):
     port = models.PositiveIntegerField(default=22, validators=[MinValueValidator(1), MaxValueValidator(65535)])
     user = models.CharField(max_length=64, default="releasemgr", validators=[one_line])
     enabled = models.BooleanField(default=True)
+    jump = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="behind",
+        help_text=_("The host over which it is reached."),
+    )  # fmt: skip
+    max_connections = models.PositiveSmallIntegerField(
+        default=10, validators=[MinValueValidator(1), MaxValueValidator(500)],
+        help_text=_("Hosts that are reached over it at once."),
+    )  # fmt: skip
     max_parallel = models.PositiveSmallIntegerField(
         default=2, validators=[MinValueValidator(1), MaxValueValidator(8)],
         help_text=_("Upgrades at once. sshd takes 10 channels a connection by default."),
     )  # fmt: skip
+
+    identity = models.SlugField(
+        max_length=60, blank=True, db_index=False, help_text=_("The name of the key to sign in with.")
+    )
 
     host_key = models.TextField(blank=True, help_text=_("The approved key, as “type base64”."))
     host_key_approved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
     )
     host_key_approved_at = models.DateTimeField(null=True, blank=True)
+    host_key_authority = models.ForeignKey(
+        "HostAuthority", models.PROTECT, null=True, blank=True, related_name="hosts",
+        help_text=_("Who vouched for it, where no person approved it."),
+    )  # fmt: skip
     offered_key = models.TextField(blank=True, help_text=_("A key that the host offers and nobody approved."))
     offered_at = models.DateTimeField(null=True, blank=True)
+    scan_asked_at = models.DateTimeField(null=True, blank=True, help_text=_("When somebody last asked for its key."))
+    scanned_at = models.DateTimeField(null=True, blank=True, help_text=_("When it was last asked for its key."))
+    scan_failure = models.TextField(blank=True, help_text=_("Why that failed; empty if it did not."))
 
     contacted_at = models.DateTimeField(null=True, blank=True, help_text=_("The last attempt to reach it."))
     failing_since = models.DateTimeField(null=True, blank=True)
     failure = models.TextField(blank=True, help_text=_("Why the last contact failed; empty if it did not."))
+    signed_in_at = models.DateTimeField(null=True, blank=True)
+    signed_in_as = models.CharField(max_length=60, blank=True, help_text=_("The name of the key that it took last."))
+    refused_since = models.DateTimeField(null=True, blank=True, help_text=_("Since when it does not take a key."))
+    refused_as = models.CharField(max_length=60, blank=True, help_text=_("The name of that key."))
 
     objects = HostQuerySet.as_manager()
 
@@ -90,6 +117,8 @@ class Host(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(max_parallel__range=(1, 8)), name="host_max_parallel_1_to_8"),
             models.CheckConstraint(condition=Q(port__range=(1, 65535)), name="host_port_valid"),
+            models.CheckConstraint(condition=~Q(jump=F("id")), name="host_is_not_its_own_jump_host"),
+            models.CheckConstraint(condition=Q(max_connections__range=(1, 500)), name="host_max_connections_valid"),
         ]
         permissions = [("approve_host_key", "Can approve host keys")]
 
@@ -98,6 +127,16 @@ class Host(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("host", args=[self.name])
+
+    def clean(self) -> None:
+        """A chain of jump hosts ends. A query for each of its hosts."""
+        hop, names = self.jump, [self.name]
+        while hop is not None:
+            names.append(hop.name)
+            if hop.pk == self.pk or len(names) > MOST_HOPS + 1:
+                chain = " → ".join(names)
+                raise ValidationError({"jump": _("It would be reached over itself, or over too many: %s.") % chain})
+            hop = hop.jump
 
     @property
     def key_changed(self) -> bool:
@@ -108,6 +147,11 @@ class Host(models.Model):
     def key_trusted(self) -> bool:
         """Whether upgrades may run: a key is approved, and the host offers no other (U6)."""
         return bool(self.host_key) and not self.offered_key
+
+    @property
+    def is_being_scanned(self) -> bool:
+        """Whether somebody asked for its key, and no worker has asked the host since."""
+        return self.scan_asked_at is not None and (self.scanned_at is None or self.scanned_at < self.scan_asked_at)
 
     @property
     def state(self) -> HostState:
@@ -178,6 +222,9 @@ TARGET_FIELDS = (
 )  # fmt: skip
 
 
+REPORTED = ["reported_version", "reported_key", "reported_at", "foreign_mark", "mark_given_up"]
+
+
 class Instance(models.Model):
     """One customer's LIVE or TEST installation: a site, on screen."""
 
@@ -228,6 +275,13 @@ class Instance(models.Model):
     reported_version = models.CharField(max_length=200, blank=True, help_text=_("As the site printed it."))
     reported_key = models.CharField(max_length=400, null=True, blank=True, db_collation="C", db_index=True)
     reported_at = models.DateTimeField(null=True, blank=True)
+
+    foreign_mark = models.CharField(
+        max_length=200, blank=True, help_text=_("What its directory says that it is, where that is another site.")
+    )
+    mark_given_up = models.CharField(
+        max_length=200, blank=True, help_text=_("The mark that a person said means nothing any more.")
+    )
 
     objects = InstanceQuerySet.as_manager()
 
@@ -292,12 +346,16 @@ class Instance(models.Model):
         self.downgrade_from_key = downgrade_from
 
     def report(self, raw: str, *, now: datetime) -> bool:
-        """Keeps what the site says of its version (P10), and whether that is another version than before."""
+        """Keeps what the site says of its version (P10), and whether that is another version than before.
+
+        Only a directory that is marked as this site's tells it.
+        """
         text = raw.strip().encode(errors="replace").decode().replace("\x00", "\ufffd")
         key = key_of(text)
         drifted = self.reported_at is not None and key != self.reported_key
         self.reported_version, self.reported_key, self.reported_at = text[:200], key, now
-        self.save(update_fields=["reported_version", "reported_key", "reported_at"])
+        self.foreign_mark = self.mark_given_up = ""
+        self.save(update_fields=REPORTED)
         return drifted
 
 

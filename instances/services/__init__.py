@@ -1,5 +1,6 @@
 """The verbs for sites and hosts. Pages, commands and the night call these and nothing else."""
 
+from instances.services.authorities import add_authority, authorities_of, note_certified, remove_authority
 from instances.services.fleet import (
     CUSTOMER_FIELDS,
     HOST_FIELDS,
@@ -16,8 +17,28 @@ from instances.services.fleet import (
     delete_site,
     set_tags,
 )
-from instances.services.found import customer_named, freeze_numbered, site_named, sites_named, tag_named
-from instances.services.hosts import approve_host_key, note_contact, note_offered_key, note_version
+from instances.services.found import (
+    customer_named,
+    freeze_numbered,
+    host_named,
+    hosts_named,
+    site_named,
+    sites_named,
+    tag_named,
+)
+from instances.services.hosts import (
+    approve_host_key,
+    ask_for_key,
+    key_with,
+    note_contact,
+    note_failure,
+    note_offered_key,
+    note_scan,
+    note_version,
+)
+from instances.services.identities import RefusedKey, identities_of, key_words, refused_keys
+from instances.services.known_hosts import KnownHostsReport, import_known_hosts
+from instances.services.marks import claim_directory, foreign_words, installation_number, mark_of, note_foreign_mark
 from instances.services.pauses import (
     FREEZE_FIELDS,
     LeftAlone,
@@ -66,12 +87,17 @@ __all__ = [
     "HOST_FIELDS",
     "SITE_FIELDS",
     "Aim",
+    "KnownHostsReport",
     "LeftAlone",
+    "RefusedKey",
     "Undo",
+    "add_authority",
     "add_customer",
     "add_host",
     "add_site",
     "approve_host_key",
+    "ask_for_key",
+    "authorities_of",
     "change_customer",
     "change_freeze",
     "change_host",
@@ -79,6 +105,7 @@ __all__ = [
     "change_tags",
     "check_freeze",
     "check_target",
+    "claim_directory",
     "complete_target",
     "customer_named",
     "default_subject",
@@ -93,11 +120,24 @@ __all__ = [
     "end_pins",
     "ended_on",
     "extend_hold",
+    "foreign_words",
     "freeze_numbered",
+    "host_named",
+    "hosts_named",
+    "identities_of",
+    "import_known_hosts",
+    "installation_number",
+    "key_with",
+    "key_words",
     "last_seen_of",
     "left_alone",
+    "mark_of",
+    "note_certified",
     "note_contact",
+    "note_failure",
+    "note_foreign_mark",
     "note_offered_key",
+    "note_scan",
     "note_version",
     "open_freeze",
     "open_hold",
@@ -105,6 +145,8 @@ __all__ = [
     "pauses_for",
     "read_windows",
     "record_target",
+    "refused_keys",
+    "remove_authority",
     "set_aims",
     "set_tags",
     "set_target",

@@ -10,7 +10,7 @@ from django.db.models import ProtectedError
 
 from instances.choices import Kind
 from instances.exceptions import InvalidInput, ReasonMissing, StillInUse
-from instances.models import Customer, Host, Instance, Tag, Target
+from instances.models import Customer, Host, Installation, Instance, Tag, Target
 from instances.services.input import check_row, checked_again, locked, refuse, text_fault
 from instances.services.seen import refuse_unless_all_seen
 from instances.services.targets import check_target, complete_target, default_target, record_target, target_values
@@ -24,8 +24,8 @@ from releasemgr.lib.history.services import (
     values_of,
 )
 
-CUSTOMER_FIELDS = ("slug", "name")
-HOST_FIELDS = ("name", "address", "port", "user", "enabled", "max_parallel")
+CUSTOMER_FIELDS = ("slug", "name", "identity")
+HOST_FIELDS = ("name", "address", "port", "user", "enabled", "max_parallel", "identity", "jump", "max_connections")
 SITE_FIELDS = (
     "slug", "customer", "host", "kind", "path", "url", "notes", "recipe", "recipe_values", "health_url",
     "health_timeout_s",
@@ -81,7 +81,10 @@ def change_host(
     host: Host, values: Mapping[str, Any], *, actor: Actor, now: datetime, reason: str = "", seen: int | None = None
 ) -> bool:
     """The same for a host."""
-    return _change(host, values, actor, now, reason, seen)
+    with transaction.atomic():
+        if values.get("jump"):  # two such changes at once could close a circle
+            Installation.objects.select_for_update().get_or_create(pk=1)
+        return _change(host, values, actor, now, reason, seen)
 
 
 def change_site(

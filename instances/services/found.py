@@ -1,9 +1,9 @@
-"""Finds sites, customers and freezes by the names and numbers that people give."""
+"""Finds sites, hosts, customers and freezes by the names and numbers that people give."""
 
 from collections.abc import Sequence
 
-from instances.exceptions import UnknownCustomer, UnknownFreeze, UnknownSite, UnknownTag
-from instances.models import Customer, Freeze, Instance, Tag
+from instances.exceptions import UnknownCustomer, UnknownFreeze, UnknownHost, UnknownSite, UnknownTag
+from instances.models import Customer, Freeze, Host, Instance, Tag
 
 
 def site_named(slug: str) -> Instance:
@@ -17,6 +17,20 @@ def sites_named(slugs: Sequence[str]) -> list[Instance]:
     missing = sorted(set(slugs) - {site.slug for site in found})
     if missing:
         raise UnknownSite(f"No site is named {', '.join(missing)}.")
+    return found
+
+
+def host_named(name: str) -> Host:
+    """Raises UnknownHost."""
+    return hosts_named([name])[0]
+
+
+def hosts_named(names: Sequence[str]) -> list[Host]:
+    """Each once, ordered by name. Raises UnknownHost, which names every one that is not there."""
+    found = list(Host.objects.filter(name__in=names).order_by("name"))
+    missing = sorted(set(names) - {host.name for host in found})
+    if missing:
+        raise UnknownHost(f"No host is named {', '.join(missing)}.")
     return found
 
 

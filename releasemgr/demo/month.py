@@ -29,6 +29,7 @@ from upgrades.models import Run, Upgrade
 from upgrades.night import Night, Timetable
 from upgrades.remote import fabric_connect
 from upgrades.services import runs, slots, waves
+from upgrades.ssh_keys import one_key
 from upgrades.supervisor import Supervisor
 from upgrades.version_check import ask_versions
 
@@ -56,7 +57,7 @@ class Month:
     def __init__(self, places: Places, last: Night, say: Say) -> None:
         self._places, self._last, self._say = places, last, say
         self._timetable = Timetable(runs.DEFAULT_START, runs.DEFAULT_END, ZoneInfo(settings.TIME_ZONE))
-        self._connect = fabric_connect(places.client_key)
+        self._connect = fabric_connect(one_key(places.client_key))
         self._builds = artifacts.build_all(places.artifacts)
 
     def begin(self) -> None:

@@ -9,7 +9,7 @@ from releasemgr.doctor.findings import Finding, Level, error, ok
 from upgrades import tasks
 from upgrades.exceptions import ContactError
 from upgrades.host_check import read_clocks
-from upgrades.services.assignments import address_of
+from upgrades.services.addresses import address_of
 
 WHOLE_SECOND = timedelta(seconds=1)
 

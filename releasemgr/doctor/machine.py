@@ -13,7 +13,7 @@ from releasemgr.doctor.findings import Finding, error, ok, warning
 from releasemgr.lib import words
 from releasemgr.lib.embedded.server import Server
 from upgrades.exceptions import SignInRefused
-from upgrades.remote import read_key
+from upgrades.ssh_keys import one_key
 
 MIB = 1024 * 1024
 SCARCE, LOW = 500 * MIB, 5000 * MIB
@@ -47,7 +47,8 @@ def ssh_key() -> Iterator[Finding]:
         yield error(f"There is no key file {path}.", f"Make one: ssh-keygen -t ed25519 -N '' -f {path}")
         return
     try:
-        read_key(path)
+        with one_key(path)(""):
+            pass
     except SignInRefused as refused:
         yield error(str(refused), "It has to be a private key without a passphrase that this user may read.")
         return

@@ -13,10 +13,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from builds.maturity import Maturity
+from instances.host_keys import shown_fingerprint
 from instances.pins import PinEnd
 from releasemgr.lib import words
 from releasemgr.lib.choices import Colour
-from upgrades.contact import fingerprint
 
 Word = str | Promise
 LONGEST = 60
@@ -51,7 +51,11 @@ GROUPS = (
     Group("problems", gettext_lazy("Problems"), ("problem",)),
     Group("nights", gettext_lazy("Nights and upgrades"), ("run", "night", "nights", "wave", "upgrade", "decision")),
     Group("policy", gettext_lazy("Policy"), ("channel", "policy", "schedule")),
-    Group("fleet", gettext_lazy("Sites, customers and hosts"), ("site", "customer", "host", "tags", "view")),
+    Group(
+        "fleet",
+        gettext_lazy("Sites, customers and hosts"),
+        ("site", "customer", "host", "tags", "view", "authority"),
+    ),
 )
 
 LOOKS: dict[str, Look] = {
@@ -104,6 +108,7 @@ LOOKS: dict[str, Look] = {
     "site.unparked": Look("refresh-cw", Colour.RUN, gettext_lazy("May be tried again")),
     "site.added": Look("plus", Colour.OK, gettext_lazy("Site added")),
     "site.changed": Look("pencil", Colour.IDLE, gettext_lazy("Site changed")),
+    "site.directory_claimed": Look("map-pin-check", Colour.WARN, gettext_lazy("Directory claimed")),
     "site.deleted": Look("trash-2", Colour.BAD, gettext_lazy("Site deleted")),
     "tags.changed": Look("tag", Colour.IDLE, gettext_lazy("Tags changed")),
     "customer.added": Look("plus", Colour.OK, gettext_lazy("Customer added")),
@@ -113,6 +118,9 @@ LOOKS: dict[str, Look] = {
     "host.changed": Look("pencil", Colour.IDLE, gettext_lazy("Host changed")),
     "host.deleted": Look("trash-2", Colour.BAD, gettext_lazy("Host deleted")),
     "host.key_approved": Look("key-round", Colour.OK, gettext_lazy("Host key approved")),
+    "authority.added": Look("key-round", Colour.WARN, gettext_lazy("Authority for host keys trusted")),
+    "authority.removed": Look("key-round", Colour.BAD, gettext_lazy("Authority for host keys removed")),
+    "host.key_revoked": Look("key-round", Colour.BAD, gettext_lazy("Host key no longer trusted")),
 }
 
 FIELDS: dict[str, Word] = {
@@ -120,6 +128,7 @@ FIELDS: dict[str, Word] = {
     "ends_at": gettext_lazy("until"),
     "first_affected": gettext_lazy("first in"),
     "fixed_in": gettext_lazy("fixed in"),
+    "names": gettext_lazy("on"),
     "instance": gettext_lazy("site"),
     "soak": gettext_lazy("soak time"),
     "starts_at": gettext_lazy("from"),
@@ -132,7 +141,8 @@ FIELDS: dict[str, Word] = {
 UNSAID = {
     "build.promoted": "channel", "build.demoted": "channel", "build.eligible": "channel",
     "build.promotion_failed": "channel", "build.smoke_reported": "smoke", "window.changed": "window",
-    "tags.changed": "tags", "host.key_approved": "host_key",
+    "tags.changed": "tags", "host.key_approved": "host_key", "host.key_revoked": "host_key",
+    "authority.added": "host_key", "authority.removed": "host_key",
 }  # fmt: skip
 """The field that a kind is about: its label is left out."""
 
@@ -233,7 +243,7 @@ def _said(name: str, value: Any, now: datetime) -> str:
         case int() if name == "maturity":
             return Maturity(value).name.lower() if value in list(Maturity) else str(value)
         case str() if name == "host_key":
-            return _key_words(value)
+            return shown_fingerprint(value)
         case str():
             return _text(value, now)
         case list():
@@ -241,14 +251,6 @@ def _said(name: str, value: Any, now: datetime) -> str:
         case dict():
             return " ".join(f"{_label('', key)} {_said(key, each, now)}" for key, each in value.items() if each)
     return str(value)
-
-
-def _key_words(key: str) -> str:
-    """A key by its fingerprint, as the host's page shows it."""
-    try:
-        return fingerprint(key) if key else ""
-    except ValueError:
-        return key
 
 
 def _text(value: str, now: datetime) -> str:

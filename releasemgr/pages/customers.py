@@ -15,9 +15,9 @@ from django_tables2 import RequestConfig
 from instances.forms import CustomerForm
 from instances.models import Customer, Freeze, Instance
 from instances.pauses import Pause
-from instances.services import add_customer, change_customer
+from instances.services import CUSTOMER_FIELDS, add_customer, change_customer
 from releasemgr.lib import clock
-from releasemgr.lib.history.services import last_seen
+from releasemgr.lib.history.services import last_seen, values_of
 from releasemgr.lib.permission import needs
 from releasemgr.pages.acting import SAVED, Given, actor_of, carried_out, seen_of
 from releasemgr.pages.activity import activity_of
@@ -91,9 +91,7 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, slug: str) -> HttpResponse:
     who = get_object_or_404(Customer, slug=slug)
-    form = CustomerForm(
-        request.POST or None, initial={"seen": last_seen(who), "name": who.name, "slug": who.slug}
-    )  # fmt: skip
+    form = CustomerForm(request.POST or None, initial=values_of(who, CUSTOMER_FIELDS) | {"seen": last_seen(who)})
     status = SAVED
 
     def act(given: Given) -> None:
@@ -112,7 +110,7 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _values(given: Given) -> dict[str, Any]:
-    return {"name": given["name"], "slug": given["slug"]}
+    return {name: given[name] for name in CUSTOMER_FIELDS}
 
 
 def _page(request: HttpRequest, form: CustomerForm, who: Customer | None, status: int) -> HttpResponse:

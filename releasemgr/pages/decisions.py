@@ -5,10 +5,8 @@ A person may put an entry off for a day, for all: that is kept, under the entry'
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q
 from django.urls import reverse
@@ -19,11 +17,13 @@ from builds import sentences as build_sentences
 from builds.maturity import BuildFacts, ChannelPolicy, Maturity, automatic_promotions, judge, problem_name
 from builds.models import Build
 from builds.services import eligible_promotions
-from instances.models import Host, Instance
+from instances.models import Instance
 from instances.services import left_alone
 from releasemgr.lib import words
 from releasemgr.lib.choices import Colour
+from releasemgr.pages.decision_entry import SITES_NAMED, Entry
 from releasemgr.pages.fleet import Fleet
+from releasemgr.pages.host_decisions import explained_by_hosts, host_entries
 from releasemgr.pages.nights_off import nights_off_words
 from releasemgr.pages.tonight_plan import TonightPlan
 from upgrades import run_words
@@ -33,29 +33,7 @@ from upgrades.plan import Code, Decision
 from upgrades.sentences import end_sentence
 from upgrades.services.planning import preview_move
 
-SITES_NAMED = 3
 SOON = timedelta(days=7)
-HOSTS_OWN = (EndCode.UNREACHABLE, EndCode.HOST_KEY)
-"""Ends that a host's own entry explains."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One thing to decide: what happened in bold, what it means, and one button; `main` is the page's blue one.
-
-    `key` names the cause: an entry of another cause, or of more of it, has another one.
-    """
-
-    key: str
-    icon: str
-    colour: Colour
-    title: str
-    text: str
-    url: str
-    button: str
-    sites: Sequence[Instance] = field(default_factory=list)
-    more: int = 0
-    main: bool = False
 
 
 def waiting_decisions(*, last: Run | None, fleet: Fleet, plan: TonightPlan, now: datetime) -> list[Entry]:
@@ -64,13 +42,14 @@ def waiting_decisions(*, last: Run | None, fleet: Fleet, plan: TonightPlan, now:
     return [
         *_nights_off(now),
         *_stuck(),
+        *_foreign(),
         *_halted(now),
         *_missed(last, now),
         *_parked(decisions),
         *_blocked(last),
         *_blockers(decisions),
         *_eligible(plan, now),
-        *_hosts(now),
+        *host_entries(now),
         *_withdrawn_pins(decisions),
         *_ending_pins(now),
         *_left_alone(now),
@@ -143,6 +122,21 @@ def _stuck() -> Iterator[Entry]:
         )
 
 
+def _foreign() -> Iterator[Entry]:
+    """Sites whose directory says that it is another one's, and nobody has said whose."""
+    for site in Instance.objects.in_doubt_whose().order_by("slug"):
+        yield Entry(
+            key=f"directory:{site.pk}:{site.foreign_mark[:60]}",
+            icon="folder-x",
+            colour=Colour.BAD,
+            title=_("A directory is marked as another site’s"),
+            sites=[site],
+            text=_("No upgrade begins there until a person says whose it is."),
+            url=site.get_absolute_url(),
+            button=_("Open site"),
+        )
+
+
 def _missed(last: Run | None, now: datetime) -> Iterator[Entry]:
     if last and last.missed:
         yield Entry(
@@ -176,11 +170,11 @@ def _blocked(last: Run | None) -> Iterator[Entry]:
     if last is None:
         return
     newer = Upgrade.objects.filter(instance=OuterRef("instance"), pk__gt=OuterRef("pk"))
-    explained = Q(end_code__in=HOSTS_OWN, instance__host__in=Host.objects.asking_for_a_person())
     failed = (
         last.upgrades.filter(outcome=Outcome.BLOCKED, end_code__in=CONNECTION_TROUBLE)
         .exclude(Exists(newer.filter(Q(outcome__in=GOOD) | Q(state__in=ACTIVE))))
-        .exclude(explained)
+        .exclude(explained_by_hosts())
+        .exclude(end_code=EndCode.OTHER_SITE)
         .select_related("instance", "build")
         .order_by("-build__version_key", "instance__slug")
     )
@@ -376,51 +370,6 @@ def _left_alone(now: datetime) -> Iterator[Entry]:
         % {"day": words.day_of(alone[0].since, now), "until": words.day_of(alone[0].until, now)},
         url=sites[0].get_absolute_url(),
         button=_("Open site"),
-    )
-
-
-def _hosts(now: datetime) -> Iterator[Entry]:
-    """Hosts that do not answer, and those whose key a person has to look at (U6)."""
-    hosts: Iterable[Any] = Host.objects.asking_for_a_person().annotate(site_count=Count("instances")).order_by("name")
-    for host in hosts:
-        if host.failing_since:
-            yield _unanswering(host, host.site_count, now)
-        if host.offered_key:
-            yield _asking_for_its_key(host, host.site_count)
-
-
-def _sites(number: int) -> str:
-    return ngettext("%(n)d site.", "%(n)d sites.", number) % {"n": number}
-
-
-def _unanswering(host: Host, sites: int, now: datetime) -> Entry:
-    assert host.failing_since  # noqa: S101 - its caller looked
-    since = words.moment_of(host.failing_since, now)
-    return Entry(
-        key=f"unanswering:{host.pk}",
-        icon="unplug",
-        colour=Colour.BAD,
-        title=_("%(host)s has not answered since %(since)s") % {"host": host.name, "since": since},
-        text=f"{_sites(sites)} {host.failure}",
-        url=host.get_absolute_url(),
-        button=_("Open host"),
-    )
-
-
-def _asking_for_its_key(host: Host, sites: int) -> Entry:
-    title = (
-        _("%(host)s offers another key than the approved one")
-        if host.key_changed
-        else _("%(host)s waits for its key to be approved")
-    )
-    return Entry(
-        key=f"host-key:{host.pk}:{host.offered_at:%Y%m%dT%H%M%S}" if host.offered_at else f"host-key:{host.pk}",
-        icon="key-round",
-        colour=Colour.BAD if host.key_changed else Colour.WARN,
-        title=title % {"host": host.name},
-        text=f"{_sites(sites)} {_('Nothing runs there until a person compared the fingerprint.')}",
-        url=host.get_absolute_url(),
-        button=_("Compare keys"),
     )
 
 

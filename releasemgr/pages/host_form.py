@@ -49,7 +49,8 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, name: str) -> HttpResponse:
     shown, now = get_object_or_404(Host, name=name), clock.now()
-    form = HostForm(request.POST or None, initial=values_of(shown, HOST_FIELDS) | {"seen": last_seen(shown)})
+    initial = values_of(shown, HOST_FIELDS) | {"seen": last_seen(shown)}
+    form = HostForm(request.POST or None, initial=initial)
 
     def act(given: Given) -> None:
         change_host(

@@ -1,10 +1,12 @@
-"""Hosts: how each stands, its sites, and the approval of its key (U6)."""
+"""Hosts: how each stands, and its sites."""
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import django_tables2
-from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -12,18 +14,16 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 from django_tables2 import RequestConfig
 
 from instances.choices import NEEDS_A_LOOK, HostState
-from instances.exceptions import HostKeyMismatch
+from instances.host_keys import shown_fingerprint, type_of
 from instances.models import Host, Instance
-from instances.services import approve_host_key
-from releasemgr.lib import clock, queue, words
-from releasemgr.lib.actors import Actor, Origin
+from releasemgr.lib import clock, words
 from releasemgr.lib.components import ViewLink
 from releasemgr.lib.htmx import wants_fragment
-from releasemgr.lib.permission import needs, person
+from releasemgr.lib.permission import needs
 from releasemgr.lib.tables import Table
 from releasemgr.pages.activity import activity_of
 from releasemgr.pages.host_form import ADD, EDIT
@@ -32,10 +32,12 @@ from releasemgr.pages.site_table import SiteTable
 from releasemgr.pages.tonight_plan import plan_of_tonight
 from releasemgr.roles import roles_with
 from releasemgr.templatetags import ui
-from upgrades.contact import fingerprint
+from upgrades.services.addresses import address_of
 
 APPROVE = "instances.approve_host_key"
 PER_PAGE = 50
+PATIENCE = timedelta(minutes=2)
+"""For a worker to take up a scan."""
 
 
 class HostTable(Table):
@@ -140,70 +142,72 @@ def hosts(request: HttpRequest) -> HttpResponse:
 def host(request: HttpRequest, name: str) -> HttpResponse:
     """Also by a name that it had before."""
     try:
-        return _page(request, _load(name))
+        return page_of(request, load(name))
     except Http404:
         return redirect(renamed_or_404(Host, name), permanent=True)
 
 
-def _load(name: str) -> Host:
-    return get_object_or_404(Host.objects.select_related("host_key_approved_by"), name=name)
+def load(name: str) -> Host:
+    return get_object_or_404(Host.objects.select_related("host_key_approved_by", "host_key_authority"), name=name)
 
 
-def _page(request: HttpRequest, shown: Host, *, refused: str = "", status: int = 200) -> HttpResponse:
+def page_of(
+    request: HttpRequest, shown: Host, *, refused: Mapping[str, str] | None = None, typed: str = "", status: int = 200
+) -> HttpResponse:
     sites = Instance.objects.for_list().with_current_build().filter(host=shown)
     table = SiteTable(sites, plan_of_tonight(clock.now(), request).decisions, exclude=("site", "host", "window"))
     table.region = ""
     RequestConfig(request, paginate={"per_page": PER_PAGE}).configure(table)
+    address = address_of(shown)
     context = {
         "host": shown,
         "table": table,
         "state": state_cell(shown),
-        "pinned": _fingerprint(shown.host_key),
-        "offered": _fingerprint(shown.offered_key),
+        "pinned": shown_fingerprint(shown.host_key),
+        "offered": shown_fingerprint(shown.offered_key),
+        "key_types": (type_of(shown.host_key), type_of(shown.offered_key)),
         "key_file": _key_file(shown.offered_key),
+        "scan": scan_of(shown),
+        "identity": address.identity,
+        "hops": [hop.name for hop in reversed(address.hops)],
+        "behind": shown.behind.order_by("name"),
         "lines": activity_of(shown),
         "may_edit": request.user.has_perm(EDIT),
         "may_approve": request.user.has_perm(APPROVE),
         "who_may_approve": roles_with(APPROVE)[0],
-        "refused": refused,
+        "refused": refused or {},
+        "typed_reason": typed,
     }
     return render(request, "instances/host_detail.html", context, status=status)
 
 
-def _fingerprint(key: str) -> str:
-    """Empty for no key; the text itself for what is no key."""
-    try:
-        return fingerprint(key) if key else ""
-    except ValueError:
-        return key
-
-
 def _key_file(key: str) -> str:
     """Where OpenSSH keeps the public key of this type on the host."""
-    kind = key.partition(" ")[0].removeprefix("ssh-").partition("-")[0]
+    kind = type_of(key).removeprefix("ssh-").partition("-")[0]
     return f"/etc/ssh/ssh_host_{kind}_key.pub" if kind.isalnum() else ""
 
 
-@needs(APPROVE)
-@require_POST
-def host_key(request: HttpRequest, name: str) -> HttpResponse:
-    """Approves the key that the person saw (U6). In place of another one, the host's name is typed."""
-    shown, seen = _load(name), request.POST.get("seen", "").replace("\x00", "")
-    if shown.key_changed and seen != shown.host_key and request.POST.get("typed", "").strip() != shown.name:
-        return _page(request, shown, refused=_("Type %(name)s to confirm.") % {"name": shown.name}, status=422)
-    try:
-        approve_host_key(shown, seen=seen, actor=Actor(Origin.PAGE, person(request)), now=clock.now())
-    except HostKeyMismatch as mismatch:
-        messages.error(request, str(mismatch))
-        return _page(request, _load(name), status=409)
-    messages.success(request, _("The key of %(host)s is approved. Upgrades run there.") % {"host": shown})
-    return redirect(shown)
+@dataclass(frozen=True)
+class Scan:
+    """What is said of the last scan of a host's key; `running` asks again in a moment."""
+
+    text: str
+    running: bool = False
+    failed: bool = False
 
 
-@needs(APPROVE)
-@require_POST
-def host_scan(request: HttpRequest, name: str) -> HttpResponse:
-    shown = _load(name)
-    queue.enqueue("upgrades.tasks.scan_host_key", shown.pk)
-    messages.info(request, _("%(host)s is being asked for its key. Reload in a moment.") % {"host": shown})
-    return redirect(shown)
+def scan_of(shown: Host) -> Scan | None:
+    """None where it was never asked for its key by a person."""
+    now = clock.now()
+    if shown.is_being_scanned and shown.scan_asked_at:
+        if now - shown.scan_asked_at < PATIENCE:
+            return Scan(_("%(host)s is being asked for its key.") % {"host": shown}, running=True)
+        return Scan(_("No worker took up the scan. Look whether “manage.py serve” runs."), failed=True)
+    if shown.scanned_at is None:
+        return None
+    moment = words.moment_of(shown.scanned_at, now)
+    if shown.scan_failure:
+        return Scan(_("%(moment)s: %(failure)s") % {"moment": moment, "failure": shown.scan_failure}, failed=True)
+    if shown.offered_key:
+        return Scan(_("%(moment)s: it offered a key that nobody approved.") % {"moment": moment}, failed=True)
+    return Scan(_("%(moment)s: it offered the approved key.") % {"moment": moment})

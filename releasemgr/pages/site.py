@@ -20,7 +20,7 @@ from instances.models import Freeze, Hold, Instance, SiteWindow, TargetChange
 from instances.pauses import Pause, PauseKind
 from instances.pins import PinEnd
 from instances.sentences import end_words
-from instances.services import pauses_for
+from instances.services import foreign_words, pauses_for
 from instances.window_text import format_window
 from releasemgr.lib import clock, queue, words
 from releasemgr.lib.choices import Colour
@@ -234,6 +234,8 @@ def _context(request: HttpRequest, shown: Instance, now: datetime, form: TargetC
             "may_decide": may(DECIDE),
             "who_may_change": roles_with(TARGET)[0],
             "who_may_decide": roles_with(DECIDE)[0],
+            "who_may_edit": roles_with(EDIT)[0],
+            "foreign": foreign_words(shown),
         }
         | _plan_context(shown, decision, waves, now)
         | _form_context(shown, facts, form, night, now, may(DOWNGRADE))

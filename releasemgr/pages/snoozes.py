@@ -18,7 +18,8 @@ from releasemgr.lib.history.services import record
 from releasemgr.lib.permission import needs, person
 from releasemgr.models import Snooze
 from releasemgr.pages.acting import actor_of
-from releasemgr.pages.decisions import Entry, waiting_decisions
+from releasemgr.pages.decision_entry import Entry
+from releasemgr.pages.decisions import waiting_decisions
 from releasemgr.pages.fleet import fleet_now
 from releasemgr.pages.tonight_plan import plan_of_tonight
 from upgrades.models import Run

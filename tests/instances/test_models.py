@@ -8,10 +8,11 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from builds.versions import key_of
-from instances.exceptions import HostKeyMismatch
+from instances.exceptions import HostKeyMismatch, InvalidInput
 from instances.models import Host, Instance
-from instances.services import approve_host_key, note_contact, note_offered_key
+from instances.services import approve_host_key, note_contact, note_failure, note_offered_key
 from releasemgr.lib.actors import Actor, Origin
+from releasemgr.lib.history.models import Change
 from tests.factories import HOST_KEY, NOW, make_host, make_instance
 
 pytestmark = pytest.mark.django_db
@@ -135,15 +136,29 @@ def test_u6_approving_the_pinned_key_again_dismisses_the_other_one(administrator
     assert (Host.objects.get().host_key, Host.objects.get().offered_key) == (HOST_KEY, "")
 
 
+def test_u6_a_key_in_place_of_another_one_needs_a_reason(administrator: User) -> None:
+    host = make_host(offered_key=OTHER_KEY, offered_at=NOW)
+    actor = Actor(Origin.PAGE, administrator)
+
+    with pytest.raises(InvalidInput) as refused:
+        approve_host_key(host, seen=OTHER_KEY, actor=actor, now=NOW, reason=" ")
+    assert list(refused.value.errors) == ["reason"]
+    assert Host.objects.get().host_key == HOST_KEY
+
+    assert approve_host_key(host, seen=OTHER_KEY, actor=actor, now=NOW, reason="Installed anew.")
+    assert (Host.objects.get().host_key, Host.objects.get().offered_key) == (OTHER_KEY, "")
+    assert Change.objects.get().reason == "Installed anew."
+
+
 def test_a_host_that_fails_remembers_since_when_until_it_answers() -> None:
     host = make_host()
 
-    note_contact(host, now=NOW, failure="Connection refused")
-    note_contact(host, now=NOW + timedelta(hours=1), failure="Connection timed out")
+    note_failure(host, "Connection refused", now=NOW)
+    note_failure(host, "Connection timed out", now=NOW + timedelta(hours=1))
     row = Host.objects.get()
     assert (row.failing_since, row.failure) == (NOW, "Connection timed out")
 
-    note_contact(host, now=NOW + timedelta(hours=2))
+    note_contact(host, now=NOW + timedelta(hours=2), identity="")
     row = Host.objects.get()
     assert (row.failing_since, row.failure, row.contacted_at) == (None, "", NOW + timedelta(hours=2))
 

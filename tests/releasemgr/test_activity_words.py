@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from instances.host_keys import fingerprint
 from releasemgr.pages.activity_words import GROUPS, LOOKS, differences, look_of, value_words
 from releasemgr.templatetags import ui
 from tests.factories import HOST_KEY, NOW
-from upgrades.contact import fingerprint
 
 BASE = Path(__file__).parent.parent.parent
 RECORDERS = {"record", "change_of"}

@@ -1,10 +1,12 @@
 """The forms of sites, customers and hosts: refusals beside their field, the effect on tonight, and who changed what."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from pytest_django import Settings
 
 from builds.maturity import Maturity
 from instances.models import Customer, Host, Instance, Target
@@ -13,6 +15,7 @@ from instances.window_text import format_windows
 from releasemgr.lib.actors import COMMAND, Actor, Origin
 from releasemgr.lib.history.models import Change
 from releasemgr.lib.history.services import last_seen
+from releasemgr.lib.identities import KeyFile
 from tests.factories import NOW, make_build, make_customer, make_host, make_instance, make_upgrade
 from upgrades.choices import EndCode, Outcome
 
@@ -263,7 +266,7 @@ def test_a_customer_or_host_with_sites_is_not_deleted(admin: Client, site: Insta
 
 def host_values(host: Host, **values: str) -> dict[str, str]:
     shown = {"name": host.name, "address": host.address, "port": "22", "user": host.user, "max_parallel": "2"}
-    return shown | {"enabled": "on", "seen": str(last_seen(host))} | values
+    return shown | {"max_connections": "10", "enabled": "on", "seen": str(last_seen(host))} | values
 
 
 def test_t3_switching_a_host_off_says_what_it_does_to_tonight(admin: Client, site: Instance) -> None:
@@ -312,3 +315,19 @@ def test_t7_a_host_that_someone_else_changed_is_not_saved_over(admin: Client, si
 
     assert admin.post("/hosts/web1/edit/", old).status_code == 409
     assert Host.objects.get().user == "deploy"
+
+
+def test_a_host_and_a_customer_name_a_key_of_the_environment(admin: Client, site: Instance, settings: Settings) -> None:
+    settings.SSH_IDENTITIES = {"": KeyFile(Path("/k")), "bank": KeyFile(Path("/b")), "deploy": KeyFile(Path("/d"))}
+    assert '<option value="deploy">deploy</option>' in admin.get("/hosts/web1/edit/").content.decode()
+
+    unknown = admin.post("/hosts/web1/edit/", host_values(site.host, identity="root"))
+    admin.post("/hosts/web1/edit/", host_values(site.host, identity="deploy"))
+    admin.post("/customers/acme/edit/", {"name": "Acme", "slug": "acme", "identity": "bank", "seen": "0"})
+
+    assert list(unknown.context["form"].errors) == ["identity"]
+    assert (Host.objects.get().identity, Customer.objects.get().identity) == ("deploy", "bank")
+    assert "deploy" in text(admin.get("/hosts/web1/"))
+    del settings.SSH_IDENTITIES["deploy"]
+    admin.post("/hosts/web1/edit/", host_values(site.host, identity="deploy", user="other"))
+    assert (Host.objects.get().identity, Host.objects.get().user) == ("deploy", "other")

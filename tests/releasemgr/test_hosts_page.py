@@ -1,5 +1,7 @@
 """Hosts: how they stand, and the approval of their keys (U6)."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
@@ -9,9 +11,11 @@ from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from instances.choices import HostState
+from instances.host_keys import fingerprint
 from instances.models import Host
+from instances.services import note_scan
+from releasemgr.lib.history.models import Change
 from tests.factories import HOST_KEY, NOW, make_host, make_instance
-from upgrades.contact import fingerprint
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -109,10 +113,14 @@ def test_u6_a_changed_key_shows_both_fingerprints_and_wants_the_name_typed(admin
     host.refresh_from_db()
     assert refused.status_code == 422
     assert "Type web1 to confirm." in refused.content.decode()
+    assert "Say why the key changed." in refused.content.decode()
     assert (host.host_key, host.offered_key) == (KEY, NEW_KEY)
-    admin_client.post("/hosts/web1/key/", {"seen": NEW_KEY, "typed": "web1"})
+    admin_client.post("/hosts/web1/key/", {"seen": NEW_KEY, "typed": "web1", "reason": "Installed anew."})
     host.refresh_from_db()
     assert (host.host_key, host.offered_key) == (NEW_KEY, "")
+    assert [(change.kind, change.reason) for change in Change.objects.all()] == [
+        ("host.key_approved", "Installed anew."),
+    ]  # fmt: skip
 
 
 def test_u6_the_approved_key_can_be_kept_and_the_other_dismissed(admin_client: Client) -> None:
@@ -132,10 +140,10 @@ def test_u6_those_who_may_not_approve_are_told_who_may(client: Client, support: 
 
     assert "Approving needs Administrator." in html
     assert "Approve this key" not in html
-    assert "Scan the key now" not in html
+    assert "Scan key" not in html
 
 
-def test_a_scan_is_a_task_with_the_hosts_number(admin_client: Client) -> None:
+def test_a_scan_is_a_task_with_the_hosts_number_and_the_page_asks_until_it_is_over(admin_client: Client) -> None:
     host = make_host("web1", host_key="")
 
     answer = admin_client.post("/hosts/web1/scan/", follow=True)
@@ -143,7 +151,31 @@ def test_a_scan_is_a_task_with_the_hosts_number(admin_client: Client) -> None:
     task = SignedPackage.loads(OrmQ.objects.get().payload)
     assert (task["func"], task["args"]) == ("upgrades.tasks.scan_host_key", (host.pk,))
     assert "web1 is being asked for its key." in answer.content.decode()
+    assert 'hx-get="/hosts/web1/scanning/"' in answer.content.decode()
     assert not Host.objects.exclude(host_key="").exists()
+    waiting = admin_client.get("/hosts/web1/scanning/", headers={"HX-Request": "true"})
+    assert "hx-trigger" in waiting.content.decode()
+    assert "HX-Refresh" not in waiting.headers
+    note_scan(host, now=NOW, key=KEY)
+    over = admin_client.get("/hosts/web1/scanning/", headers={"HX-Request": "true"})
+    assert over.headers["HX-Refresh"] == "true"
+    assert "hx-trigger" not in over.content.decode()
+    assert fingerprint(KEY) in admin_client.get("/hosts/web1/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"scanned_at": NOW, "host_key": KEY}, "23 Nov 12:00: it offered the approved key."),
+        ({"scanned_at": NOW, "offered_key": KEY}, "23 Nov 12:00: it offered a key that nobody approved."),
+        ({"scanned_at": NOW, "scan_failure": "No answer."}, "23 Nov 12:00: No answer."),
+        ({"scan_asked_at": NOW - timedelta(minutes=3)}, "No worker took up the scan."),
+    ],
+)
+def test_the_page_says_what_the_last_scan_brought(admin_client: Client, values: dict[str, object], words: str) -> None:
+    make_host("web1", **values)
+
+    assert words in admin_client.get("/hosts/web1/").content.decode()
 
 
 def test_what_is_no_key_is_shown_as_it_is(admin_client: Client) -> None:

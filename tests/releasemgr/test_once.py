@@ -95,7 +95,17 @@ def test_a_host_and_a_customer_are_made_once(client: Client, administrator: User
     client.force_login(administrator)
     for path, values in (
         ("/customers/new/", {"name": "Acme", "slug": "acme"}),
-        ("/hosts/new/", {"name": "app-1", "address": "10.0.0.1", "port": "22", "user": "x", "max_parallel": "2"}),
+        (
+            "/hosts/new/",
+            {
+                "name": "app-1",
+                "address": "10.0.0.1",
+                "port": "22",
+                "user": "x",
+                "max_parallel": "2",
+                "max_connections": "9",
+            },
+        ),
     ):
         form = values | {"once": str(uuid4()), "seen": "0", "reason": ""}
         answers = [client.post(path, form) for _time in range(2)]

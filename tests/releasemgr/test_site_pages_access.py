@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 READ = [
     "/sites/", "/sites.csv", "/sites/acme-live/", "/sites/acme-live/target/?target=beta", "/sites/acme-live/history/",
-    "/customers/acme/", "/hosts/", "/hosts/web1/", "/sites/pins/", "/sites/pins.csv",
+    "/customers/acme/", "/hosts/", "/hosts/web1/", "/hosts/web1/scanning/", "/sites/pins/", "/sites/pins.csv",
 ]  # fmt: skip
 WRITE = [
     ("/sites/acme-live/target/", {"target": "beta", "seen": "0"}, "Viewer", "Support"),

@@ -6,7 +6,9 @@ import pytest
 from tests.ssh.sshd import SshServer
 from tests.upgrades.sites import Site
 from upgrades.contact import Connect, HostAddress, Remote
-from upgrades.remote import Limits, fabric_connect
+from upgrades.links import Limits
+from upgrades.remote import fabric_connect
+from upgrades.ssh_keys import one_key
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def address(server: SshServer) -> HostAddress:
 
 @pytest.fixture
 def connect(server: SshServer) -> Connect:
-    return fabric_connect(server.key_file, Limits(connect=2, sign_in=3, answer=10, silence=7))
+    return fabric_connect(one_key(server.key_file), Limits(connect=2, sign_in=3, answer=10, silence=7))
 
 
 @pytest.fixture

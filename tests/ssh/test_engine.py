@@ -11,6 +11,7 @@ from django.db import connection
 from builds.maturity import Maturity
 from builds.services import withdraw_build
 from instances.models import Instance
+from instances.services import claim_directory, installation_number
 from releasemgr.lib import clock
 from releasemgr.lib.actors import COMMAND
 from tests.factories import make_build, make_host, make_instance
@@ -147,6 +148,29 @@ def test_withdrawing_a_build_stops_the_upgrade_to_it_before_its_switch_also_over
     assert not upgrade.steps.filter(name="switch").exclude(started_at=None).exists()
     assert (site.current(), site.releases()) == ("releases/1.0", {"0.9", "1.0"})
     assert read_log(upgrade, 0, 10**6) == host_log(site, upgrade)
+
+
+def test_a_copied_directory_is_not_upgraded_in_place_of_its_site_before_a_person_says_so(
+    instance: Instance, connect: Connect, site: Site, tmp_path: Path
+) -> None:
+    """The address or the path leads elsewhere than the row says."""
+    upgrade = begin_upgrade(instance, connect)
+    (site.work / "site").write_text(f"{installation_number()} {instance.pk + 1} acme-test\n")
+
+    Supervisor(connect).run(lasting=60)
+
+    upgrade.refresh_from_db()
+    assert (upgrade.outcome, upgrade.end_code) == (Outcome.BLOCKED, EndCode.OTHER_SITE)
+    assert upgrade.end_values["text"] == f"acme-test, site {instance.pk + 1} of this installation"
+    assert site.current() == "releases/1.0"
+    assert not site.upgrade(upgrade.pk).exists()
+    instance.refresh_from_db()
+    claim_directory(instance, actor=COMMAND, now=clock.now(), reason="Copied on purpose.")
+    again = start_upgrades([instance], actor=COMMAND, now=clock.now()).upgrades.get()
+    Supervisor(connect).run(lasting=60)
+    again.refresh_from_db()
+    assert again.outcome == Outcome.SUCCEEDED
+    assert (site.work / "site").read_text() == f"{installation_number()} {instance.pk} acme-live\n"
 
 
 def test_a_host_with_another_key_is_refused_and_its_key_waits_for_a_person(

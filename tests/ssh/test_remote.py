@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from instances.host_keys import fingerprint
 from tests.ssh.sshd import SshServer
 from tests.upgrades.sites import FAR_AHEAD, WAIT_FOR_GO, Site, wait_until
-from upgrades.contact import Connect, Follower, Frame, FrameKind, Ground, HostAddress, Remote, fingerprint
+from upgrades.contact import Connect, Follower, Frame, FrameKind, Ground, HostAddress, Remote
 from upgrades.exceptions import (
     AlreadyBegun,
     ConnectionLost,
@@ -31,11 +32,13 @@ from upgrades.exceptions import (
     VersionUnreadable,
 )
 from upgrades.host_check import HostClock, read_clocks
+from upgrades.links import Limits, offered_host_key
 from upgrades.recipes.bundle import build_bundle
 from upgrades.recipes.journal import Journal, StepEnded
 from upgrades.recipes.reading import load_recipe
 from upgrades.recipes.verdict import Detail, Ending, judge
-from upgrades.remote import Limits, fabric_connect, offered_host_key
+from upgrades.remote import fabric_connect
+from upgrades.ssh_keys import one_key
 
 pytestmark = pytest.mark.ssh
 RECIPE = load_recipe("symlink")
@@ -264,7 +267,7 @@ def test_a_host_without_room_for_the_artifact_says_so(address: HostAddress, tmp_
     """The command on the host ends while we are still sending; the connection lives on."""
     small = SshServer(tmp_path / "small", ('ForceCommand ulimit -f 1000; eval "$SSH_ORIGINAL_COMMAND"',))
     small.start()
-    remote = fabric_connect(small.key_file)(replace(address, port=small.port, host_key=small.host_key))
+    remote = fabric_connect(one_key(small.key_file))(replace(address, port=small.port, host_key=small.host_key))
     path = tmp_path / "big.tar"
     path.write_bytes(os.urandom(32 * 1024 * 1024))
     try:
@@ -277,9 +280,9 @@ def test_a_host_without_room_for_the_artifact_says_so(address: HostAddress, tmp_
         small.stop()
 
 
-def test_the_key_that_a_host_offers_is_read_without_signing_in(server: SshServer) -> None:
+def test_the_key_that_a_host_offers_is_read_without_signing_in(server: SshServer, address: HostAddress) -> None:
     """U6"""
-    key = offered_host_key("127.0.0.1", server.port, 5)
+    key = offered_host_key(replace(address, host_key=""), one_key(server.key_file), Limits(connect=5)).key
     assert key == server.host_key
     shown = subprocess.run(
         ["ssh-keygen", "-lf", "-"], input=key, capture_output=True, text=True, check=True
@@ -317,10 +320,14 @@ def test_the_approved_key_is_asked_for_among_several(
     several = SshServer(tmp_path / "several", options, key_type)
     several.start()
     try:
-        remote = fabric_connect(several.key_file)(replace(address, port=several.port, host_key=several.host_key))
+        there = replace(address, port=several.port, host_key=several.host_key)
+        remote = fabric_connect(one_key(several.key_file))(there)
         assert remote.inspect(Ground(str(tmp_path), 1)).clock
         remote.close()
-        assert offered_host_key("127.0.0.1", several.port, 5).startswith("ssh-ed25519 ")
+        lend = one_key(several.key_file)
+        offered = offered_host_key(there, lend, Limits()).key
+        assert offered == several.host_key, "a scan does not make it look like another host"
+        assert offered_host_key(replace(there, host_key=""), lend, Limits()).key.startswith("ssh-ed25519 ")
     finally:
         several.stop()
 
@@ -331,7 +338,7 @@ def test_a_host_that_wants_a_password_too_is_not_given_one(address: HostAddress,
     strict.start()
     try:
         with pytest.raises(SignInRefused, match="more than a key"):
-            fabric_connect(strict.key_file)(replace(address, port=strict.port, host_key=strict.host_key))
+            fabric_connect(one_key(strict.key_file))(replace(address, port=strict.port, host_key=strict.host_key))
     finally:
         strict.stop()
 
@@ -340,9 +347,9 @@ def test_a_key_that_the_host_does_not_know_is_refused(connect: Connect, address:
     stranger = tmp_path / "stranger"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(stranger)], check=True)
     with pytest.raises(SignInRefused, match=address.user):
-        fabric_connect(stranger)(address)
+        fabric_connect(one_key(stranger))(address)
     with pytest.raises(SignInRefused, match="missing"):
-        fabric_connect(tmp_path / "missing")(address)
+        fabric_connect(one_key(tmp_path / "missing"))(address)
 
 
 def test_nobody_listening_is_unreachable(connect: Connect, address: HostAddress) -> None:
@@ -371,13 +378,13 @@ def test_a_server_that_says_nothing_does_not_hold_us(connect: Connect, address: 
     with pytest.raises(Unreachable, match="did not answer within 3 seconds"):
         connect(replace(address, port=mute_port))
     with pytest.raises(Unreachable, match="did not answer within 1 seconds"):
-        offered_host_key("127.0.0.1", mute_port, 1)
+        offered_host_key(replace(address, port=mute_port), one_key(Path()), Limits(connect=1))
     assert time.monotonic() - began < 7
 
 
 def test_a_server_that_stalls_does_not_hold_us(server: SshServer, address: HostAddress, site: Site) -> None:
     """U7: the connection stays open, and nothing answers any more."""
-    remote = fabric_connect(server.key_file, Limits(answer=1.5))(address)
+    remote = fabric_connect(one_key(server.key_file), Limits(answer=1.5))(address)
     ground = Ground(str(site.path), 1)
     assert not remote.inspect(ground).begun
     server.freeze()
@@ -403,7 +410,7 @@ def test_a_server_that_stalls_in_the_middle_of_a_command_does_not_hold_us(
     server: SshServer, address: HostAddress, site: Site
 ) -> None:
     """U7"""
-    remote = fabric_connect(server.key_file, Limits(answer=1))(address)
+    remote = fabric_connect(one_key(server.key_file), Limits(answer=1))(address)
     site.values["VERSION_COMMAND"] = f"touch {site.path}/asked; sleep 60"
     freezer = freeze_when(server, (site.path / "asked").exists)
     with pytest.raises(ConnectionLost, match="did not answer within"):
@@ -414,7 +421,7 @@ def test_a_server_that_stalls_in_the_middle_of_a_command_does_not_hold_us(
 
 def test_a_stalled_server_does_not_hold_an_artifact(server: SshServer, address: HostAddress, tmp_path: Path) -> None:
     """U7: each piece is to be taken in time."""
-    remote = fabric_connect(server.key_file, Limits(answer=1.5))(address)
+    remote = fabric_connect(one_key(server.key_file), Limits(answer=1.5))(address)
     path = tmp_path / "big.tar"
     path.write_bytes(os.urandom(64 * 1024 * 1024))
     arriving = server.home / ".releasemgr" / "artifacts"
@@ -428,7 +435,7 @@ def test_a_stalled_server_does_not_hold_an_artifact(server: SshServer, address: 
 def test_a_silent_follower_is_a_lost_connection(server: SshServer, address: HostAddress, site: Site) -> None:
     """U7: a host beats every five seconds."""
     site.values["BACKUP_COMMAND"] = WAIT_FOR_GO
-    remote = fabric_connect(server.key_file, Limits(silence=1))(address)
+    remote = fabric_connect(one_key(server.key_file), Limits(silence=1))(address)
     ground = start(remote, site)
     follower = remote.follow(ground, log_offset=0, events_offset=0)
     reader = Reader()
@@ -447,7 +454,7 @@ def test_many_connections_at_once_do_not_disturb_each_other(
     server: SshServer, address: HostAddress, site: Site
 ) -> None:
     """A configuration that threads share fails for 3 to 5 of 200."""
-    connect = fabric_connect(server.key_file, Limits(sign_in=60))
+    connect = fabric_connect(one_key(server.key_file), Limits(sign_in=60))
 
     def visit(_: int) -> bool:
         remote = connect(address)
@@ -466,7 +473,7 @@ def test_what_a_start_up_file_prints_is_no_answer(
     server.stop()
     noisy = SshServer(server.folder / "noisy", ('ForceCommand echo Welcome; eval "$SSH_ORIGINAL_COMMAND"',))
     noisy.start()
-    remote = fabric_connect(noisy.key_file)(replace(address, port=noisy.port, host_key=noisy.host_key))
+    remote = fabric_connect(one_key(noisy.key_file))(replace(address, port=noisy.port, host_key=noisy.host_key))
     try:
         ground = start(remote, site)
         reader = Reader()

@@ -37,27 +37,27 @@ def make_site(**values: Any) -> Instance:
 
 def test_a_recipe_s_values_stand_where_the_site_has_nothing_of_its_own() -> None:
     """One that is empty is not sent."""
-    values = question_for(make_site()).values
+    values = question_for(make_site(), "ours").values
     assert (values["PACKAGE"], values["RESTART_COMMAND"]) == ("acme", "systemctl restart acme")
     assert "PIP_NO_INDEX" not in values
 
 
 def test_a_site_s_own_values_and_commands_come_before_its_recipe_s() -> None:
     site = make_site(recipe_values="PACKAGE='acme [pdf]' PIP_NO_INDEX=1", restart_command="sv restart acme")
-    values = question_for(site).values
+    values = question_for(site, "ours").values
     assert (values["PACKAGE"], values["PIP_NO_INDEX"]) == ("acme [pdf]", "1")
     assert values["RESTART_COMMAND"] == "sv restart acme"
 
 
 def test_a_site_takes_a_value_of_its_recipe_away() -> None:
-    assert "PACKAGE" not in question_for(make_site(recipe_values="PACKAGE=")).values
+    assert "PACKAGE" not in question_for(make_site(recipe_values="PACKAGE="), "ours").values
 
 
 def test_a_value_that_the_recipe_does_not_know_is_refused_before_anything_begins(recipe: Path) -> None:
     site = make_site(recipe_values="PAKAGE=acme")
     upgrade = make_upgrade(instance=site, recipe="ours")
     said = "acme-live sets PAKAGE for the recipe “ours”, but it knows PACKAGE, PIP_NO_INDEX, RESTART_COMMAND."
-    for refused in (lambda: question_for(site), lambda: assignment_for(upgrade, taken_over=False)):
+    for refused in (lambda: question_for(site, "ours"), lambda: assignment_for(upgrade, taken_over=False)):
         with pytest.raises(RecipeInvalid) as caught:
             refused()
         assert str(caught.value) == said
@@ -65,7 +65,7 @@ def test_a_value_that_the_recipe_does_not_know_is_refused_before_anything_begins
 
     recipe.write_text(GOOD)
     with pytest.raises(RecipeInvalid, match="but it knows none"):
-        question_for(site)
+        question_for(site, "ours")
 
 
 def test_u6_a_fabfile_knows_the_approved_key_of_its_host_and_runs_in_a_folder_here(
@@ -85,7 +85,7 @@ def test_u6_a_fabfile_knows_the_approved_key_of_its_host_and_runs_in_a_folder_he
 def test_what_runs_here_is_not_for_who_edits_a_site_to_say(recipe: Path) -> None:
     recipe.write_text(FABFILE)
     with pytest.raises(RecipeInvalid, match="sets FAB_PYTHON for the recipe “ours”, but it knows none"):
-        question_for(make_site(recipe_values="FAB_PYTHON=/bin/sh"))
+        question_for(make_site(recipe_values="FAB_PYTHON=/bin/sh"), "ours")
 
 
 def test_a_fabfile_that_runs_is_found_here_also_when_its_recipe_broke_since(

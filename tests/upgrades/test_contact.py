@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upgrades.contact import Frame, FrameKind, FrameReader, fingerprint
+from instances.host_keys import fingerprint
+from upgrades.contact import Frame, FrameKind, FrameReader
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 STREAM = b"Welcome\nL 0 6\nhello\nE 12 4\nx y\nB 0 0\nD 0 10\ncompleted\n"

@@ -425,7 +425,7 @@ def test_p2_a_page_why_has_a_line_for_each_rule_looked_at() -> None:
 
 VALUES = {
     "from": "4.1", "to": "4.2", "step": "health check", "host": "web1", "text": "Connection refused.",
-    "who": "Ada", "why": "No.", "reported": "4.1", "leg": 1, "before": "Switch",
+    "who": "Ada", "why": "No.", "reported": "4.1", "leg": 1, "before": "Switch", "site": "acme-live",
 }  # fmt: skip
 
 

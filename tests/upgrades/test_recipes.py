@@ -448,7 +448,7 @@ def test_a_value_has_a_plain_name(name: str) -> None:
 
 def test_host_commands_are_constant_texts() -> None:
     for name in ("launch", "follow", "inspect", "stop", "version", "receive"):
-        assert host_command(name).startswith("sh -c '#!/bin/sh\n")
+        assert host_command(name).startswith("sh -c '#")
         assert len(host_command(name)) < 10_000
 
 

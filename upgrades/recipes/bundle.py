@@ -14,6 +14,7 @@ def build_bundle(recipe: Recipe, values: Mapping[str, str]) -> bytes:
         "run.sh": host_script("run"),
         "compare.sh": host_script("compare"),
         "groups.sh": host_script("groups"),
+        "mark.sh": host_script("mark"),
         "version.sh": recipe.scripts[recipe.runner_version or recipe.version_script],
         "env": value_lines(values),
         "plan": _plan(recipe),

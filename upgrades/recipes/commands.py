@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 
 HOST_SCRIPTS = Path(__file__).parent / "host"
+READS = {"version": ("mark",)}
+"""The scripts of functions that a command needs before it."""
 VALUE_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
@@ -17,7 +19,8 @@ def host_script(name: str) -> bytes:
 
 @cache
 def host_command(name: str) -> str:
-    return f"sh -c {shlex.quote(host_script(name).decode())}"
+    script = b"".join(map(host_script, (*READS.get(name, ()), name)))
+    return f"sh -c {shlex.quote(script.decode())}"
 
 
 def lines(*values: str | int) -> bytes:

@@ -6,21 +6,19 @@ from django.db.models.functions import Length
 
 from builds.models import Build
 from builds.versions import key_of, parse_version
-from instances.models import Host, Instance
+from instances.models import Instance
+from instances.services import installation_number, mark_of
 from upgrades.assignment import Assignment, VersionQuestion
 from upgrades.choices import UpgradeState
-from upgrades.contact import Ground, HostAddress
+from upgrades.contact import Ground
 from upgrades.exceptions import RecipeInvalid
 from upgrades.models import LogChunk, Upgrade
 from upgrades.recipes.reading import load_recipe
 from upgrades.recipes.recipe import Kind, Recipe
+from upgrades.services.addresses import address_of
 from upgrades.services.fabfiles import ground_of, has_begun_here, values_here, with_approved_key
 
 KEEP_RELEASES = 3
-
-
-def address_of(host: Host) -> HostAddress:
-    return HostAddress(host.name, host.address, host.port, host.user, host.host_key)
 
 
 def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
@@ -28,7 +26,7 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
 
     Raises RecipeInvalid where it is certainly not begun and the site's recipe cannot be used.
     """
-    site = upgrade.instance
+    site, installation = upgrade.instance, installation_number()
     recipe = recipe_as_it_was(upgrade) if taken_over else _recipe_for(site, upgrade.recipe)
     begun = upgrade.state in (UpgradeState.RUNNING, UpgradeState.ROLLING_BACK)
     return Assignment(
@@ -36,9 +34,10 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
         begun=begun,
         in_doubt=taken_over and not begun,
         ground=Ground(ground_of(site, recipe), upgrade.pk),
-        question=VersionQuestion(site_values(site, recipe), recipe.version_program),
+        question=VersionQuestion(site_values(site, recipe, installation), recipe.version_program),
         recipe=with_approved_key(recipe, address_of(site.host)),
-        values=upgrade_values(site, recipe, upgrade.from_version, upgrade.build) | {"UPGRADE": str(upgrade.pk)},
+        values=upgrade_values(site, recipe, installation, upgrade.from_version, upgrade.build)
+        | {"UPGRADE": str(upgrade.pk)},
         artifact=upgrade.build.artifact_path,
         sha256=upgrade.build.sha256,
         from_key=upgrade.instance.reported_key or "",
@@ -73,10 +72,10 @@ def refuse_unknown_values(instance: Instance, recipe: Recipe) -> None:
         raise RecipeInvalid(f"{instance} sets {', '.join(unknown)} for the recipe “{recipe.name}”, but {known}.")
 
 
-def question_for(instance: Instance) -> VersionQuestion:
-    """How the site is asked for its version. Raises RecipeInvalid."""
+def question_for(instance: Instance, installation: str) -> VersionQuestion:
+    """How the site is asked for its version. `installation` is our own number. Raises RecipeInvalid."""
     recipe = _recipe_for(instance, instance.recipe)
-    return VersionQuestion(site_values(instance, recipe), recipe.version_program)
+    return VersionQuestion(site_values(instance, recipe, installation), recipe.version_program)
 
 
 def log_size(upgrade: Upgrade) -> int:
@@ -85,21 +84,23 @@ def log_size(upgrade: Upgrade) -> int:
     return ends.aggregate(size=Max("end"))["size"] or 0
 
 
-def site_values(instance: Instance, recipe: Recipe) -> dict[str, str]:
+def site_values(instance: Instance, recipe: Recipe, installation: str) -> dict[str, str]:
     """The environment of every script that runs for this site: what is its own comes before what is the recipe's.
 
     A value of the recipe that is empty is left out: many a program takes an empty variable for a setting.
     """
-    ours, own = _site_values(instance), instance.own_values
+    ours, own = _site_values(instance, installation), instance.own_values
     values = {name: own.get(name, value) for name, value in recipe.values.items()}
     return ours | {name: value for name, value in values.items() if value and not ours.get(name)}
 
 
-def _site_values(instance: Instance) -> dict[str, str]:
+def _site_values(instance: Instance, installation: str) -> dict[str, str]:
     return {
         "SITE": instance.slug,
         "HOST": instance.host.name,
         "SITE_PATH": instance.path,
+        "SITE_MARK": mark_of(instance, installation),
+        "SITE_MARK_OVER": instance.mark_given_up,
         "HEALTH_URL": instance.health_url,
         "HEALTH_TIMEOUT": str(instance.health_timeout_s),
         "VERSION_URL": instance.version_url,
@@ -113,10 +114,12 @@ def _site_values(instance: Instance) -> dict[str, str]:
     }
 
 
-def upgrade_values(instance: Instance, recipe: Recipe, from_version: str, to: Build) -> dict[str, str]:
+def upgrade_values(
+    instance: Instance, recipe: Recipe, installation: str, from_version: str, to: Build
+) -> dict[str, str]:  # fmt: skip
     """The environment of every step of an upgrade, but for its number, and the artefact, whose place its host tells."""
     return {
-        **site_values(instance, recipe),
+        **site_values(instance, recipe, installation),
         **recipe.fixed,
         **values_here(address_of(instance.host), recipe),
         "DIRECTION": "down" if to.version_key < (key_of(from_version) or "") else "up",

@@ -2,8 +2,9 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
@@ -22,25 +23,63 @@ from upgrades.services.planning import decide_at_starts
 from upgrades.services.slots import LEASE
 
 
-def claim_hosts(token: uuid.UUID, *, most: int, due: Collection[int]) -> list[Host]:
-    """Takes free hosts on which something is due or under way, at most so many.
+def claim_hosts(token: uuid.UUID, wanted: Collection[int], *, most: int) -> list[Host]:
+    """Takes those of these hosts that are free, at most so many. No query for none.
 
     A host whose lease ran out is free: its holder is dead or cut off, and what runs there is attached to again.
     Our own is not free for us, also when it ran out: we have a thread there, or have set the host aside.
-    `due` are the hosts on which something may begin. One query while there is nothing to take.
     """
-    wanted = _free_hosts_with_work(due)
     if not wanted:
         return []
+    ways = _ways()
     HostLease.objects.bulk_create([HostLease(host_id=pk) for pk in wanted], ignore_conflicts=True)
     with transaction.atomic():
+        room = _room_on_jump_hosts({hop for host in wanted for hop in ways.get(host, ())}, ways)
         free = HostLease.objects.filter(host_id__in=wanted, until__lt=Now()).exclude(token=token).order_by("host_id")
-        taken = list(free.select_for_update(skip_locked=True).values_list("host_id", flat=True)[:most])
+        found = free.select_for_update(skip_locked=True).values_list("host_id", flat=True)
+        taken = list(islice((host for host in found if _take_room(ways.get(host, ()), room)), most))
         HostLease.objects.filter(host_id__in=taken).update(token=token, until=Now() + LEASE)
     return list(Host.objects.filter(pk__in=taken))
 
 
-def _free_hosts_with_work(due: Collection[int]) -> list[int]:
+def _ways() -> dict[int, list[int]]:
+    """The jump hosts of each host that has any, by their ids. One query."""
+    jump = dict(Host.objects.exclude(jump=None).values_list("pk", "jump_id"))
+    ways: dict[int, list[int]] = {}
+    for host in jump:
+        hops, hop = [], jump.get(host)
+        while hop and hop not in hops:
+            hops.append(hop)
+            hop = jump.get(hop)
+        ways[host] = hops
+    return ways
+
+
+def _room_on_jump_hosts(hops: Collection[int], ways: Mapping[int, Sequence[int]]) -> dict[int, int]:
+    """How many more hosts may be reached over each of these, which are held: two claims come one after the other.
+
+    Two queries, none without jump hosts.
+    """
+    if not hops:
+        return {}
+    jumps = Host.objects.select_for_update(no_key=True).filter(pk__in=hops).order_by("pk")
+    room = dict(jumps.values_list("pk", "max_connections"))
+    for host in HostLease.objects.filter(host_id__in=ways, until__gte=Now()).values_list("host_id", flat=True):
+        for hop in ways[host]:
+            room[hop] = room.get(hop, 0) - 1
+    return room
+
+
+def _take_room(hops: Sequence[int], room: dict[int, int]) -> bool:
+    if any(room[hop] <= 0 for hop in hops):
+        return False
+    for hop in hops:
+        room[hop] -= 1
+    return True
+
+
+def free_hosts(due: Collection[int]) -> list[int]:
+    """Those on which something is under way, or may begin: `due` are these. One query."""
     wanted = Host.objects.filter(Q(pk__in=due) | Exists(Upgrade.objects.begun().filter(instance__host=OuterRef("pk"))))
     free = wanted.filter(Q(lease=None) | Q(lease__until__lt=Now()))
     return list(free.order_by("pk").values_list("pk", flat=True))

@@ -9,6 +9,7 @@ from pathlib import Path
 from django.conf import settings
 
 from instances.models import Instance
+from releasemgr.lib.identities import KeyFile
 from upgrades.contact import HostAddress
 from upgrades.recipes.recipe import Kind, Recipe
 
@@ -30,12 +31,13 @@ def _folder_here(instance: Instance) -> Path:
 def values_here(address: HostAddress, recipe: Recipe) -> Mapping[str, str]:
     if recipe.kind is Kind.HOST:
         return {}
+    place = settings.SSH_IDENTITIES.get(address.identity)
     return {
         "FAB_HOME": str(settings.BASE_DIR),
         "FAB_OURS": sys.executable,
         "FAB_HOST": f"{address.user}@{address.address}:{address.port}",
         "FAB_ADDRESS": json.dumps(asdict(address)),
-        "FAB_KEY_FILE": str(settings.SSH_KEY_FILE),
+        "FAB_KEY_FILE": str(place.path if isinstance(place, KeyFile) else settings.SSH_KEY_FILE),
     }
 
 

@@ -1,7 +1,7 @@
 """Stops runs and lets them go on (P5): by the limits whenever an upgrade ended, and by a person at any time."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -60,11 +60,18 @@ def _so_far(run: Run, counted: Sequence[Upgrade]) -> list[WaveSoFar]:
         WaveSoFar(
             wave.number, WaveKind(wave.kind), wave.planned,
             failed=sum(one.outcome in BROKE for one in found[wave.pk]),
-            unreachable=sum(one.end_code == EndCode.UNREACHABLE for one in found[wave.pk]),
+            unreachable=unreachable(found[wave.pk]),
             sites=wave.sites,
         )
         for wave in run.waves.annotate(sites=Count("upgrades__instance", distinct=True))
     ]  # fmt: skip
+
+
+def unreachable(upgrades: Iterable[Upgrade]) -> int:
+    """What could not be reached: sites, and each jump host once, however many are behind it."""
+    ended = list(upgrades)
+    behind = {one.fingerprint for one in ended if one.end_code == EndCode.JUMP_HOST}
+    return len(behind) + sum(one.end_code == EndCode.UNREACHABLE for one in ended)
 
 
 def _concerned(halt: Halt, failures: Sequence[Upgrade]) -> list[Upgrade]:

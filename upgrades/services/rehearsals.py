@@ -6,6 +6,7 @@ from datetime import datetime
 
 from builds.models import Build
 from instances.models import Instance
+from instances.services import installation_number
 from upgrades.recipes.masks import masked, masked_text
 from upgrades.recipes.recipe import Recipe, Step
 from upgrades.services.assignments import refuse_unknown_values, site_values, upgrade_values
@@ -31,7 +32,8 @@ def rehearse(site: Instance, recipe: Recipe, now: datetime) -> Rehearsal:
     decision = decide_site(site, next_night(now))
     facts = decision.legs[0] if decision.legs else decision.to
     to = Build.objects.get(pk=facts.id) if facts else None
-    values = upgrade_values(site, recipe, site.reported_version, to) if to else site_values(site, recipe)
+    ours = installation_number()
+    values = upgrade_values(site, recipe, ours, site.reported_version, to) if to else site_values(site, recipe, ours)
     return Rehearsal(
         site=site,
         to=to,

@@ -18,6 +18,7 @@ from upgrades.choices import BEGUN, BROKE, EXCUSED, FAILED, GOOD, UNTOUCHED, End
 from upgrades.halting import Limits, WaveSoFar, most_allowed
 from upgrades.models import Decision, Policy, Run, RunHalt, Upgrade, Wave
 from upgrades.plan import Code, Rule
+from upgrades.services.halts import unreachable
 from upgrades.services.retries import is_parking
 from upgrades.views.site_rows import RowGroup, RowLink, SiteRow
 from upgrades.waves import WaveKind
@@ -129,7 +130,7 @@ def _wave_note(wave: Wave, upgrades: Sequence[Upgrade], halts: Sequence[RunHalt]
     so_far = WaveSoFar(
         wave.number, WaveKind(wave.kind), wave.planned,
         failed=sum(one.outcome in BROKE and one.end_code not in EXCUSED for one in upgrades),
-        unreachable=sum(one.end_code == EndCode.UNREACHABLE for one in upgrades),
+        unreachable=unreachable(upgrades),
     )  # fmt: skip
     said = [_wave_times(wave, upgrades, begun), run_words.wave_result(so_far, _limit(wave, halts, limits))]
     return ", ".join([*said, _("halted here")] if halts else said)
@@ -187,7 +188,7 @@ def failure_groups(run: Run, upgrades: Sequence[Upgrade], now: datetime, *, may_
     return [
         FailureGroup(
             [_failure(one, later.get(one.instance_id), run, may_retry=may_retry) for one in members],
-            _error(members[0]),
+            _error(members),
             run_words.same_failure(*seen.get(key, (1, 1, None)), before=run.starts_at, now=now),
         )
         for key, members in groups.items()
@@ -249,9 +250,12 @@ def _log_link(upgrade: Upgrade) -> RowLink:
     return RowLink(label, address, f"log-{upgrade.pk}", quiet=True)
 
 
-def _error(upgrade: Upgrade) -> str:
-    """The first error line of its log, or what happened where nothing was printed."""
-    return upgrade.first_error or sentences.end_words(EndCode(upgrade.end_code), upgrade.end_values)
+def _error(members: Sequence[Upgrade]) -> str:
+    """The first error line of the log, or what happened where nothing was printed: to one site, or to all of them."""
+    shared = {text for one in members if (text := sentences.shared_words(EndCode(one.end_code), one.end_values))}
+    first = members[0]
+    alone = first.first_error or sentences.end_words(EndCode(first.end_code), first.end_values)
+    return max(shared, default=alone)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts the runner of one upgrade in a session of its own and says in one word how that went.
+# Starts the runner of one upgrade in a session of its own and says how that went, as the runner does.
 # Standard input: the site's path, the number, the last second for a begin, the bundle's size, the bundle.
 set -u
 export LC_ALL=C
@@ -30,7 +30,7 @@ fi
 # The pipe of the answer closes when the runner has answered or is dead.
 answer=$(setsid sh run.sh "$site" "$number" "$not_after" "$incoming" 3>&1 </dev/null >runner.out 2>&1 &)
 case $answer in
-    begun | already-begun | locked | too-late)
+    begun | already-begun | locked | too-late | other-site*)
         echo "$answer"
         ;;
     *)

@@ -2,7 +2,7 @@
 # The runner: one upgrade of one site, from its bundle, in the directory that it lies in.
 # Arguments: the site's path, the number of the upgrade, the last second at which it may begin, and where its bundle
 # lies; or `back` and which time it is, where a person has its way back run again (U2).
-# It answers on descriptor 3 with one word: begun, already-begun, locked, too-late.
+# It answers on descriptor 3 with one word: begun, already-begun, locked, too-late; or other-site and the mark found.
 # Its directory then holds: log, events (a line each), and as its last act, by rename, result.
 # A file `stop` in it stops the upgrade before its next step, up to the point of no return that its bundle names.
 # A file `cancel`, and SIGUSR1 to look for it, ends the upgrade sooner: a step that only checks, prepares or verifies
@@ -42,6 +42,7 @@ begin() {
     exec 9>>"$work/lock"
     flock -n 9 || refuse "$(who_holds_it)"
     [ "$(date +%s)" -le "$not_after" ] || refuse too-late
+    check_mark
     exec 8>running
     flock 8
     : >log
@@ -54,6 +55,14 @@ begin() {
     fi
     cd "$here" || exit 1
     answer begun
+}
+
+check_mark() { # the directory is to be the site that the bundle is for
+    mark=$(sed -n 's/^SITE_MARK=//p' env)
+    [ -n "$mark" ] || return 0
+    found=$(mark_of "$site")
+    is_ours "$found" "$mark" "$(sed -n 's/^SITE_MARK_OVER=//p' env)" || refuse "other-site $found"
+    put_mark "$site" "$mark"
 }
 
 load_values() { # no value is ever read as a command
@@ -267,6 +276,7 @@ main() {
     [ "$not_after" != back ] || back_again
     cd "$incoming" || exit 1
     . ./groups.sh
+    . ./mark.sh
     begin
     load_values
     . ./compare.sh
