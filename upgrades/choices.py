@@ -50,7 +50,7 @@ class Outcome(StateChoices):
 
 
 GOOD = (Outcome.SUCCEEDED, Outcome.ALREADY_THERE)
-UNTOUCHED = (Outcome.CANCELLED, Outcome.SKIPPED, Outcome.NOT_STARTED)
+UNTOUCHED = (Outcome.SKIPPED, Outcome.NOT_STARTED)
 FAILED = (Outcome.ROLLED_BACK, Outcome.FAILED_CLEAN, Outcome.BLOCKED, Outcome.NEEDS_A_PERSON)
 BROKE = (Outcome.ROLLED_BACK, Outcome.FAILED_CLEAN, Outcome.NEEDS_A_PERSON)
 """What counts as failed where a run is judged, and against a build: one that was blocked says nothing of it (P5)."""

@@ -21,6 +21,7 @@ from releasemgr.lib.actors import Origin
 from upgrades.choices import (
     ACTIVE,
     BEGUN,
+    EXCUSED,
     FAILED,
     TRANSITIONS,
     EndCode,
@@ -198,7 +199,7 @@ class Run(models.Model):
             return RunState.HALTED
         if self.ended_at is None:
             return RunState.RUNNING
-        failed = self.failed if hasattr(self, "failed") else self.upgrades.filter(outcome__in=FAILED).exists()
+        failed = self.failed if hasattr(self, "failed") else self.upgrades.failed().exists()
         return RunState.WITH_FAILURES if failed else RunState.ENDED
 
 
@@ -359,6 +360,15 @@ class Upgrade(models.Model):
     @property
     def is_active(self) -> bool:
         return self.state in ACTIVE
+
+    @property
+    def has_failed(self) -> bool:
+        return self.outcome in FAILED and not self.was_stopped
+
+    @property
+    def was_stopped(self) -> bool:
+        """By a withdrawal or a person: nobody's failure (P5)."""
+        return self.end_code in EXCUSED
 
     @property
     def took(self) -> timedelta | None:

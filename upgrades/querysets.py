@@ -44,7 +44,8 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.select_related("requested_by").annotate(
             planned=Count("upgrades"),
             succeeded=Count("upgrades", filter=Q(upgrades__outcome__in=GOOD)),
-            failed=Count("upgrades", filter=Q(upgrades__outcome__in=FAILED)),
+            failed=Count("upgrades", filter=Q(upgrades__outcome__in=FAILED) & ~Q(upgrades__end_code__in=EXCUSED)),
+            stopped=Count("upgrades", filter=Q(upgrades__end_code__in=EXCUSED)),
             untouched=Count("upgrades", filter=Q(upgrades__outcome__in=UNTOUCHED)),
             active=Count("upgrades", filter=Q(upgrades__state__in=ACTIVE)),
             is_halted=Exists(_halts().standing().filter(run=OuterRef("pk"))),
@@ -81,7 +82,8 @@ class UpgradeQuerySet(models.QuerySet["Upgrade"]):
         return self.filter(Q(state__in=BEGUN) | Q(state=UpgradeState.WAITING, run__ends_at__gt=moment))
 
     def failed(self) -> UpgradeQuerySet:
-        return self.filter(outcome__in=FAILED)
+        """Without what was stopped or cancelled, which is nobody's failure."""
+        return self.filter(outcome__in=FAILED).exclude(end_code__in=EXCUSED)
 
     def broke(self) -> UpgradeQuerySet:
         """What counts as failed where a run is judged (P5)."""

@@ -435,10 +435,13 @@ def _days(begins: date, ends: date) -> str:
 
 
 def run_story(
-    state: RunState, *, planned: int, good: int, failed: int, ended: int, late: int, awaiting: int
+    state: RunState, *, planned: int, good: int, failed: int, stopped: int, ended: int, late: int, awaiting: int
 ) -> list[str]:
     """What happened in a run, in full sentences; the first says the most."""
-    counts = {"planned": planned, "good": good, "failed": failed, "ended": ended, "late": late, "awaiting": awaiting}
+    counts = {
+        "planned": planned, "good": good, "failed": failed, "stopped": stopped, "ended": ended, "late": late,
+        "awaiting": awaiting,
+    }  # fmt: skip
     return [_first_sentence(state, counts), *_more_sentences(counts)]
 
 
@@ -461,6 +464,7 @@ def _first_sentence(state: RunState, counts: Mapping[str, int]) -> str:
 def _more_sentences(counts: Mapping[str, int]) -> list[str]:
     said = {
         "failed": ngettext("%(n)d failed.", "%(n)d failed.", counts["failed"]),
+        "stopped": ngettext("%(n)d was stopped or cancelled.", "%(n)d were stopped or cancelled.", counts["stopped"]),
         "late": ngettext(
             "%(n)d was not started before the run's time was over.",
             "%(n)d were not started before the run's time was over.",

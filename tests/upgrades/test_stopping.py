@@ -10,10 +10,10 @@ from tests.factories import NOW, make_build
 from tests.fakes import FakeHost, complete, hang, stop
 from tests.upgrades.supervising import due_upgrade, impatient, supervising, supervisor, until
 from upgrades import host_thread
-from upgrades.choices import EndCode, Outcome, UpgradeState
+from upgrades.choices import EndCode, Outcome, RunState, UpgradeState
 from upgrades.exceptions import StopFailed, UpgradeChanged
 from upgrades.models import Run, RunHalt, Upgrade
-from upgrades.sentences import advice, end_sentence, result_words
+from upgrades.sentences import advice, end_sentence, result_words, run_story
 from upgrades.services.exposure import exposure_of
 from upgrades.services.facts import facts_now
 from upgrades.services.retries import is_parking, let_retry
@@ -172,3 +172,20 @@ def test_the_legs_after_one_that_was_stopped_are_not_started() -> None:
     later.refresh_from_db()
     assert (later.outcome, later.end_code) == (Outcome.NOT_STARTED, EndCode.PATH_ENDED)
     assert fake.begun == [first.pk]
+
+
+@pytest.mark.parametrize("code", [EndCode.STOPPED, EndCode.CANCELLED])
+def test_p5_a_run_counts_what_was_stopped_or_cancelled_apart_and_ends_without_failures(code: EndCode) -> None:
+    upgrade = due_upgrade(FakeHost())
+    upgrade.move(UpgradeState.STARTING, now=NOW, started_at=NOW)
+    upgrade.end(Outcome.ROLLED_BACK, code, now=NOW, before="Switch", text="its build was withdrawn.", who="A", why="B")
+    settle(NOW)
+    run = Run.objects.for_list().get()
+    counts = Run.objects.for_list().values_list("planned", "failed", "stopped", "succeeded")
+    assert counts.get() == (1, 0, 1, 0)
+    assert run.state is RunState.ENDED
+    assert Run.objects.get().state is RunState.ENDED
+    story = run_story(run.state, planned=1, good=0, failed=0, stopped=1, ended=1, late=0, awaiting=0)
+    assert story == ["0 of 1 upgrades succeeded.", "1 was stopped or cancelled."]
+    upgrade.refresh_from_db()
+    assert (upgrade.was_stopped, upgrade.has_failed) == (True, False)

@@ -33,9 +33,13 @@ def run_took(run: Run) -> timedelta:
 @register.simple_tag
 def run_parts(run: Run) -> list[Part]:
     """Of a run from RunQuerySet.for_list()."""
-    counts = [(Outcome.SUCCEEDED, "succeeded"), (Outcome.BLOCKED, "failed"), (Outcome.NOT_STARTED, "untouched")]
-    labels = {"succeeded": _("succeeded"), "failed": _("failed"), "untouched": _("not touched")}
-    parts = [Part(look.colour, getattr(run, name), labels[name]) for look, name in counts]
+    counts = [
+        (Outcome.SUCCEEDED, "succeeded", _("succeeded")),
+        (Outcome.BLOCKED, "failed", _("failed")),
+        (Outcome.CANCELLED, "stopped", _("stopped")),
+        (Outcome.NOT_STARTED, "untouched", _("not touched")),
+    ]
+    parts = [Part(look.colour, getattr(run, name), label) for look, name, label in counts]
     return [*parts, Part(UpgradeState.RUNNING.colour, getattr(run, "active", 0), _("under way or waiting"))]
 
 

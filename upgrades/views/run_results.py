@@ -14,7 +14,7 @@ from instances.choices import Kind
 from releasemgr.lib.choices import Colour
 from releasemgr.templatetags import ui
 from upgrades import run_words, sentences
-from upgrades.choices import BEGUN, BROKE, EXCUSED, FAILED, GOOD, UNTOUCHED, EndCode, HaltEnd, Outcome, UpgradeState
+from upgrades.choices import BEGUN, BROKE, GOOD, UNTOUCHED, EndCode, HaltEnd, Outcome, UpgradeState
 from upgrades.halting import Limits, WaveSoFar, most_allowed
 from upgrades.models import Decision, Policy, Run, RunHalt, Upgrade, Wave
 from upgrades.plan import Code, Rule
@@ -35,7 +35,11 @@ def upgrade_row(upgrade: Upgrade, legs: Mapping[int, int], *, halted: bool) -> S
     said = sentences.result_words(look, upgrade.end_values) if isinstance(look, Outcome) else str(look.label)
     if halted and look is UpgradeState.WAITING:
         said = _("Waiting, the run is halted")
-    why = sentences.end_words(EndCode(upgrade.end_code), upgrade.end_values) if look in UNTOUCHED else ""
+    why = (
+        sentences.end_words(EndCode(upgrade.end_code), upgrade.end_values)
+        if look in UNTOUCHED or upgrade.was_stopped
+        else ""
+    )
     return SiteRow(
         slug=upgrade.instance.slug,
         live=upgrade.instance.kind == Kind.LIVE,
@@ -50,7 +54,7 @@ def upgrade_row(upgrade: Upgrade, legs: Mapping[int, int], *, halted: bool) -> S
             ui.took(upgrade.took),
         ),
         links=[RowLink(_("Log"), upgrade.get_absolute_url(), f"u-{upgrade.pk}", quiet=True)]
-        if upgrade.started_at or upgrade.outcome in FAILED
+        if upgrade.started_at or upgrade.has_failed
         else [],
     )
 
@@ -129,7 +133,7 @@ def _wave_note(wave: Wave, upgrades: Sequence[Upgrade], halts: Sequence[RunHalt]
         return _("from %(time)s, not started") % {"time": run_words.clock_time(wave.opens_at)}
     so_far = WaveSoFar(
         wave.number, WaveKind(wave.kind), wave.planned,
-        failed=sum(one.outcome in BROKE and one.end_code not in EXCUSED for one in upgrades),
+        failed=sum(one.outcome in BROKE and not one.was_stopped for one in upgrades),
         unreachable=unreachable(upgrades),
     )  # fmt: skip
     said = [_wave_times(wave, upgrades, begun), run_words.wave_result(so_far, _limit(wave, halts, limits))]
@@ -178,7 +182,7 @@ class FailureGroup:
 
 def failure_groups(run: Run, upgrades: Sequence[Upgrade], now: datetime, *, may_retry: bool) -> list[FailureGroup]:
     """In the run's order, equal failures together. Two queries, none where nothing failed."""
-    failed = [upgrade for upgrade in upgrades if upgrade.outcome in FAILED]
+    failed = [upgrade for upgrade in upgrades if upgrade.has_failed]
     if not failed:
         return []
     later, seen = _later(run, failed), _seen_before(failed)
@@ -333,7 +337,8 @@ def _story(run: Run, upgrades: Sequence[Upgrade], awaiting: int) -> list[str]:
         run.state,
         planned=len(upgrades),
         good=sum(upgrade.outcome in GOOD for upgrade in upgrades),
-        failed=sum(upgrade.outcome in FAILED for upgrade in upgrades),
+        failed=sum(upgrade.has_failed for upgrade in upgrades),
+        stopped=sum(upgrade.was_stopped for upgrade in upgrades),
         ended=sum(not upgrade.is_active for upgrade in upgrades),
         late=sum(upgrade.outcome == Outcome.NOT_STARTED for upgrade in upgrades),
         awaiting=awaiting,

@@ -93,8 +93,9 @@ def _is_not_started(upgrade: Upgrade) -> bool:
 def _selections() -> list[Selection]:
     return [
         Selection("planned", _("Planned"), upgrades=lambda upgrade: True),
-        Selection("failed", _("Failed"), upgrades=lambda upgrade: upgrade.outcome in FAILED),
+        Selection("failed", _("Failed"), upgrades=lambda upgrade: upgrade.has_failed),
         Selection("succeeded", _("Succeeded"), upgrades=lambda upgrade: upgrade.outcome in GOOD),
+        Selection("stopped", _("Stopped"), upgrades=lambda upgrade: upgrade.was_stopped),
         Selection("not-started", _("Not started"), upgrades=_is_not_started),
         Selection(
             "skipped",
@@ -189,7 +190,7 @@ def _rows(
 def _parts(run: Run, upgrades: Sequence[Upgrade]) -> list[Part]:
     """The bar: what ended how, in the order of Outcome, then what has not ended."""
     found = [upgrade.status for upgrade in upgrades]
-    show = {Outcome.SKIPPED: "skipped", Outcome.NOT_STARTED: "not-started"}
+    show = {Outcome.CANCELLED: "stopped", Outcome.SKIPPED: "skipped", Outcome.NOT_STARTED: "not-started"}
     show |= dict.fromkeys(FAILED, "failed") | dict.fromkeys(GOOD, "succeeded")
     url = reverse("run", args=[run.pk])
     return [
