@@ -19,9 +19,6 @@ from tests.factories import make_build, make_host, make_instance, make_run, make
 from upgrades.choices import EndCode, Outcome, StepState
 from upgrades.models import LogChunk, Step, Upgrade
 
-# Playwright keeps an event loop in the test's thread; Django would refuse the database there.
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-
 PASSWORD = "correct horse"
 QUIET = [
     "--no-sandbox",
@@ -34,6 +31,12 @@ QUIET = [
 ]
 
 SignIn = Callable[[User], Page]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def database_beside_a_loop() -> None:
+    """Playwright keeps an event loop in the tests' thread to the end; Django would refuse the database there."""
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
 
 @pytest.fixture(scope="session")

@@ -181,8 +181,8 @@ def test_p5_a_run_counts_what_was_stopped_or_cancelled_apart_and_ends_without_fa
     upgrade.end(Outcome.ROLLED_BACK, code, now=NOW, before="Switch", text="its build was withdrawn.", who="A", why="B")
     settle(NOW)
     run = Run.objects.for_list().get()
-    counts = Run.objects.for_list().values_list("planned", "failed", "stopped", "succeeded")
-    assert counts.get() == (1, 0, 1, 0)
+    counted = [getattr(run, name) for name in ("planned", "failed", "stopped", "succeeded")]
+    assert counted == [1, 0, 1, 0]
     assert run.state is RunState.ENDED
     assert Run.objects.get().state is RunState.ENDED
     story = run_story(run.state, planned=1, good=0, failed=0, stopped=1, ended=1, late=0, awaiting=0)
