@@ -159,7 +159,7 @@ class Year:
         for stuck in Upgrade.objects.awaiting_a_person().for_list():
             note_version(stuck.instance, stuck.from_version, now=self.now)
             unlock_site(stuck, note="Put back by hand", **self._who())
-        parked = Upgrade.objects.failed().filter(retried_at=None, ended_at__gt=self.now - 2 * DAY)
+        parked = Upgrade.objects.parking().filter(ended_at__gt=self.now - 2 * DAY)
         for upgrade in parked.exclude(build__in=self.bad):
             self.told.parked += upgrade.outcome in BROKE
             if self.chance.random() < 0.7:
