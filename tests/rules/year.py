@@ -50,7 +50,7 @@ from upgrades.services.ends import unlock_site
 from upgrades.services.facts import facts_of_night
 from upgrades.services.halts import end_run, release_builds, resume_run
 from upgrades.services.planning import decisions_of, due_night
-from upgrades.services.retries import let_retry
+from upgrades.services.retries import is_parking, let_retry
 from upgrades.services.runs import close_overdue_runs, open_due_night, record_missed_nights, settle
 
 SITES, HOSTS, CUSTOMERS = 300, 25, 40
@@ -159,10 +159,10 @@ class Year:
         for stuck in Upgrade.objects.awaiting_a_person().for_list():
             note_version(stuck.instance, stuck.from_version, now=self.now)
             unlock_site(stuck, note="Put back by hand", **self._who())
-        parked = Upgrade.objects.parking().filter(ended_at__gt=self.now - 2 * DAY)
-        for upgrade in parked.exclude(build__in=self.bad):
+        failed = Upgrade.objects.failed().filter(retried_at=None, ended_at__gt=self.now - 2 * DAY)
+        for upgrade in failed.exclude(build__in=self.bad):
             self.told.parked += upgrade.outcome in BROKE
-            if self.chance.random() < 0.7:
+            if self.chance.random() < 0.7 and is_parking(upgrade):
                 let_retry(upgrade, note="The disk was full", **self._who())
 
     def _build(self, day: int) -> None:
