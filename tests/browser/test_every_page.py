@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -12,7 +13,7 @@ from playwright.sync_api import Page
 from pytest_django.live_server_helper import LiveServer
 
 from builds.models import Build
-from instances.models import Instance, Target
+from instances.models import HostAuthority, Instance, Target
 from instances.services import open_freeze, open_hold, set_targets
 from releasemgr.lib import clock
 from releasemgr.lib.actors import COMMAND, Actor, Origin
@@ -27,7 +28,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 NO_PAGES = {
     "sign-in", "sign-out", "change-password", "set-theme", "sites-csv", "pins-csv", "activity-csv", "activity-json",
     "first-view",
-    "saved-view", "site-target", "site-skip", "site-ask", "host-key", "host-scan", "snooze", "upgrade-ask",
+    "saved-view", "site-target", "site-skip", "site-ask", "host-key", "host-scan",
+    "host-scanning", "snooze", "upgrade-ask",
     "upgrade-unlock", "upgrade-log", "upgrade-raw",
 }  # fmt: skip
 """What answers without a page of its own: acts, files and fragments."""
@@ -66,6 +68,8 @@ def addresses(last_night: Upgrade, administrator: User) -> dict[str, list[str]]:
         instance=make_instance("doubt-live", runs="4.19.6", host=site.host), build=build, started_at=now,
         outcome=Outcome.NEEDS_A_PERSON, end_code=EndCode.RUNNER_GONE, end_values={"step": "Migrate"}, ended_at=now,
     )  # fmt: skip
+    make_instance("marked-live", runs="4.19.6", host=site.host, foreign_mark=f"{uuid4()} 7 other-live")
+    authority = HostAuthority.objects.create(names="*.example.net", key=HOST_KEY, added_at=now, reason="Ours")
     SavedView.objects.create(name="Ours", query="kind=live", owner=administrator)
     first, last = _acted(administrator)
     customer = site.customer.slug
@@ -79,6 +83,7 @@ def addresses(last_night: Upgrade, administrator: User) -> dict[str, list[str]]:
         "site-new": ["/sites/new/"],
         "pins": ["/sites/pins/"],
         "site": [f"/sites/{site.slug}/", "/sites/held-live/", "/sites/doubt-live/"],
+        "site-directory": ["/sites/marked-live/directory/"],
         "site-edit": [f"/sites/{site.slug}/edit/"],
         "site-delete": [f"/sites/{site.slug}/delete/"],
         "site-hold": [f"/sites/{site.slug}/hold/"],
@@ -94,6 +99,8 @@ def addresses(last_night: Upgrade, administrator: User) -> dict[str, list[str]]:
         "hosts": ["/hosts/"],
         "host-new": ["/hosts/new/"],
         "host": ["/hosts/app-dub-01/", "/hosts/app-new/"],
+        "host-authorities": ["/hosts/authorities/"],
+        "host-authority-remove": [f"/hosts/authorities/{authority.pk}/remove/"],
         "host-edit": ["/hosts/app-dub-01/edit/"],
         "host-delete": ["/hosts/app-dub-01/delete/"],
         "tonight": ["/runs/tonight/"],

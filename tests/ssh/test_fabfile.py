@@ -9,6 +9,7 @@ from pytest_django import Settings
 
 from builds.maturity import Maturity
 from instances.models import Instance
+from releasemgr.lib.identities import KeyFile
 from tests.factories import make_build, make_host, make_instance
 from tests.ssh.sshd import SshServer
 from tests.ssh.test_engine import begin_upgrade, supervising
@@ -84,6 +85,7 @@ def team(tmp_path: Path, settings: Settings, server: SshServer, monkeypatch: pyt
     settings.VAR_DIR = tmp_path / "var"
     settings.RECIPE_DIRS = [tmp_path / "team" / "recipes"]
     settings.SSH_KEY_FILE = server.key_file
+    settings.SSH_IDENTITIES = {"": KeyFile(server.key_file)}
     monkeypatch.setenv("DATABASE_URL", "postgres://secret")
     monkeypatch.setenv("RELEASEMGR_SECRET_KEY", "secret")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -132,7 +134,7 @@ def test_a_fabfile_upgrades_a_site_and_is_watched_as_every_upgrade(
     assert list(ended) == ["check", "deploy", "health", "prune"]
     instance.refresh_from_db()
     assert instance.reported_version == "1.1"
-    assert not site.work.exists()
+    assert {path.name for path in site.work.iterdir()} == {"lock", "site"}, "only its mark lies on its host"
     here = settings.VAR_DIR / "fabfile" / str(instance.pk) / ".releasemgr" / "upgrades" / str(upgrade.pk)
     assert read_log(upgrade, 0, 10**6) == (here / "log").read_bytes()
 
