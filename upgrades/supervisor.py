@@ -23,7 +23,7 @@ from instances.services import note_failure, note_version
 from releasemgr.lib import clock
 from upgrades.choices import BEGUN, EndCode, Outcome, UpgradeState
 from upgrades.contact import Connect, FrameKind
-from upgrades.exceptions import RecipeInvalid
+from upgrades.exceptions import RecipeInvalid, UpgradeChanged
 from upgrades.host_thread import (
     Begun,
     Ended,
@@ -278,7 +278,16 @@ class Supervisor:
                 self._put_back(held.thread.untouched(), now)
             case _:
                 if told.number in self._watched:
-                    self._take_of_upgrade(self._watched[told.number], told, now)
+                    self._take_of_watched(self._watched[told.number], told, now)
+
+    def _take_of_watched(self, watched: Watched, told: OfUpgrade, now: datetime) -> None:
+        """What a person gave up meanwhile is not listened to any more, and keeps its end."""
+        try:
+            self._take_of_upgrade(watched, told, now)
+        except UpgradeChanged as error:
+            log.info("Not listened to: %s", error)
+            self._held[watched.upgrade.instance.host_id].thread.drop(watched.number)
+            del self._watched[watched.number]
 
     def _take_of_upgrade(self, watched: Watched, told: OfUpgrade, now: datetime) -> None:
         upgrade = watched.upgrade
