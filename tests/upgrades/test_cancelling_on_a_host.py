@@ -82,7 +82,7 @@ def test_a_step_that_changes_nothing_is_ended_at_once_with_all_its_processes(
     assert (verdict.ending, verdict.detail, verdict.failed_step) == (Ending.CANCELLED, Detail.CANCELLED, "own-1")
     assert site.begun_steps() == ["own-1", *way_back]
     assert "Cancelled: the step was ended." in site.log()
-    assert processes_of(site) == []
+    wait_until(lambda: processes_of(site) == [])
 
 
 def test_a_step_that_does_not_listen_is_killed(site: Site) -> None:
@@ -90,7 +90,7 @@ def test_a_step_that_does_not_listen_is_killed(site: Site) -> None:
     cancel(site)
     wait_until(lambda: site.result() is not None, seconds=40)
     assert site.verdict().ending is Ending.CANCELLED
-    assert processes_of(site) == []
+    wait_until(lambda: processes_of(site) == [])
 
 
 def test_what_changes_the_site_is_waited_for_and_then_taken_back(any_shell_site: Site) -> None:
@@ -163,7 +163,7 @@ def test_a_step_that_outlived_its_runner_is_ended(any_shell_site: Site) -> None:
     assert site.inspect() == [1, 1, 0]
     assert cancel(site) == "asked"
     wait_until(lambda: site.inspect() == [1, 0, 0])
-    assert processes_of(site) == []
+    wait_until(lambda: processes_of(site) == [])
     assert site.follow()[-1][0] == "G"
     assert site.verdict().ending is Ending.NEEDS_A_PERSON
 
