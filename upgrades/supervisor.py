@@ -341,7 +341,7 @@ class Supervisor:
             self._block(self._watched[number].upgrade, told.error)
 
     def _block(self, upgrade: Upgrade, error: Exception) -> None:
-        if cancels.cancelled_among({upgrade.pk}):
+        if upgrade.state == UpgradeState.STARTING and cancels.cancelled_among({upgrade.pk}):
             cancels.end_as_cancelled(upgrade, now=self._now())
         else:
             block(upgrade, error, self._held[upgrade.instance.host_id].address, now=self._now())

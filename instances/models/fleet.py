@@ -128,6 +128,17 @@ class Host(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("host", args=[self.name])
 
+    @property
+    def silent(self) -> "Host | None":
+        """What keeps it from being reached: itself, or the nearest of its jump hosts that does not answer.
+
+        A query for each hop. Nothing is learnt of a host whose jump host is down.
+        """
+        hop: Host | None = self
+        while hop is not None and hop.failing_since is None:
+            hop = hop.jump
+        return hop
+
     def clean(self) -> None:
         """A chain of jump hosts ends. A query for each of its hosts."""
         hop, names = self.jump, [self.name]

@@ -1,5 +1,6 @@
 """What the shared templates are fed with. docs/pages.md shows each one in use."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -21,6 +22,16 @@ class Part:
     count: int
     label: str
     url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A button of a page. `roles` are those that may, where the reader may not."""
+
+    label: str
+    url: str
+    icon: str
+    roles: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,7 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 REMEMBERED = timedelta(days=1)
 
 
-def once(
-    view: Callable[Concatenate[HttpRequest, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+def once(view: View[P]) -> View[P]:
     """For a view whose form carries `{% once %}` and that redirects once it has made something.
 
     In one transaction with what is made: who sends the form a second time waits for the first, and is led to what

@@ -7,7 +7,7 @@ import pytest
 from builds.services import withdraw_build
 from releasemgr.lib.actors import COMMAND, Actor, Origin
 from releasemgr.lib.history.models import Change
-from tests.factories import NOW, make_build, make_upgrade
+from tests.factories import NOW, make_build, make_host, make_upgrade
 from tests.fakes import FakeHost, hang, stop
 from tests.upgrades.supervising import due_upgrade, impatient, supervising, supervisor, until
 from upgrades import host_thread
@@ -210,6 +210,16 @@ def test_what_a_host_tells_of_an_upgrade_that_was_given_up_is_not_listened_to() 
     assert upgrade.end_code == EndCode.GIVEN_UP
     upgrade.instance.host.refresh_from_db()
     assert upgrade.instance.host.failure == ""
+
+
+def test_one_behind_a_jump_host_that_vanished_can_be_given_up_too() -> None:
+    """Nothing is learnt of the host itself then: its own last contact went well."""
+    upgrade = make_upgrade(state=UpgradeState.RUNNING)
+    upgrade.instance.host.jump = make_host("gate", failing_since=NOW)
+    upgrade.instance.host.save()
+    give_up(upgrade, actor=COMMAND, now=NOW, reason="The gate burnt.")
+    upgrade.refresh_from_db()
+    assert (upgrade.end_code, upgrade.end_values["host"]) == (EndCode.GIVEN_UP, "gate")
 
 
 @pytest.mark.parametrize(("begun", "failing"), [(UpgradeState.WAITING, True), (UpgradeState.RUNNING, False)])

@@ -13,8 +13,8 @@ from upgrades.models import Upgrade
 
 def keys_in_use() -> set[str]:
     """The version keys that sites run, are pinned to, may roll back to, or are on their way to. Three queries."""
-    sites = Instance.objects.values_list("reported_key", "target_build__version_key")
-    under_way = Upgrade.objects.active().values_list("from_version", "build__version_key")
+    sites = Instance.objects.order_by().values_list("reported_key", "target_build__version_key").distinct()
+    under_way = Upgrade.objects.active().order_by().values_list("from_version", "build__version_key").distinct()
     last = Upgrade.objects.filter(outcome__in=GOOD).order_by("instance_id", "-pk").distinct("instance_id")
     keys = {key for row in sites for key in row}
     keys |= {key for old, new in under_way for key in (key_of(old), new)}

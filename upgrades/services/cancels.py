@@ -85,9 +85,10 @@ def give_up(upgrade: Upgrade, *, actor: Actor, now: datetime, reason: str) -> No
         found = locked.defer("journal").get(pk=upgrade.pk)
         if found.state not in BEGUN:
             raise CancelRefused(f"Upgrade {upgrade.pk} is not under way.")
-        if found.instance.host.failing_since is None:
+        silent = found.instance.host.silent
+        if silent is None:
             raise CancelRefused(f"{found.instance.host} answers. Cancel the upgrade instead.")
-        said = {"who": name_of(actor.user, actor.origin), "why": reason.strip(), "host": found.instance.host.name}
+        said = {"who": name_of(actor.user, actor.origin), "why": reason.strip(), "host": silent.name}
         found.end(Outcome.NEEDS_A_PERSON, EndCode.GIVEN_UP, now=now, **said)
         record(
             "upgrade.given_up", found.instance, actor=actor, now=now, reason=reason, after={"upgrade": found.pk}

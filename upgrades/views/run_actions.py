@@ -21,7 +21,7 @@ from builds.models import Build
 from instances.models import Instance
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
-from releasemgr.lib.components import Confirm
+from releasemgr.lib.components import Action, Confirm
 from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
 from releasemgr.lib.permission import needs, person
 from releasemgr.roles import roles_with
@@ -42,22 +42,12 @@ if TYPE_CHECKING:
 HALT = "upgrades.halt_run"
 
 
-@dataclass(frozen=True)
-class RunAction:
-    """A button of a run's page. `roles` are those that may, where the reader may not."""
-
-    label: str
-    url: str
-    icon: str
-    roles: Sequence[str] = ()
-
-
 def actions_for(
     run: Run, halts: Sequence[RunHalt], failures: Sequence[FailureGroup], user: "User | AnonymousUser", now: datetime
-) -> list[RunAction]:
+) -> list[Action]:
     """What can be done about the run as it stands."""
     return [
-        RunAction(label, reverse(name, args=[run.pk]), icon, () if user.has_perm(needed) else roles_with(needed)[:1])
+        Action(label, reverse(name, args=[run.pk]), icon, () if user.has_perm(needed) else roles_with(needed)[:1])
         for label, name, icon, needed in _possible(run, halts, failures, now)
     ]
 

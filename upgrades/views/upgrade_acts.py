@@ -3,7 +3,7 @@
 Each is a page that says what it does, and asks for the reason.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from releasemgr.lib import clock, queue
 from releasemgr.lib.actors import Actor, Origin, name_of
-from releasemgr.lib.components import Confirm
+from releasemgr.lib.components import Action, Confirm
 from releasemgr.lib.permission import needs, person
 from releasemgr.roles import roles_with
 from upgrades.choices import BEGUN, Outcome, StepState, UpgradeState
@@ -35,17 +35,7 @@ CANCEL, DECIDE = "upgrades.cancel_upgrade", "upgrades.decide_upgrade"
 UNTOUCHED_YET = (UpgradeState.WAITING, UpgradeState.STARTING)
 
 
-@dataclass(frozen=True)
-class UpgradeAction:
-    """A button of an upgrade's page. `roles` are those that may, where the reader may not."""
-
-    label: str
-    url: str
-    icon: str
-    roles: Sequence[str] = ()
-
-
-def actions_for(upgrade: Upgrade, user: "User | AnonymousUser") -> list[UpgradeAction]:
+def actions_for(upgrade: Upgrade, user: "User | AnonymousUser") -> list[Action]:
     """What can be done about it as it stands."""
     roles = () if user.has_perm(CANCEL) else roles_with(CANCEL)[:1]
     found = [
@@ -53,7 +43,7 @@ def actions_for(upgrade: Upgrade, user: "User | AnonymousUser") -> list[UpgradeA
         (_("Give up…"), "upgrade-give-up", "unplug", _not_to_give_up(upgrade)),
     ]
     return [
-        UpgradeAction(label, reverse(name, args=[upgrade.pk]), icon, roles)
+        Action(label, reverse(name, args=[upgrade.pk]), icon, roles)
         for label, name, icon, refusal in found
         if not refusal
     ]
@@ -69,8 +59,8 @@ def cancelling_words(upgrade: Upgrade) -> str:
 
 def _waits_for(upgrade: Upgrade) -> str:
     host, step = upgrade.instance.host, _running_step(upgrade)
-    if host.failing_since:
-        return _("%(host)s does not answer. It is asked as soon as it does.") % {"host": host.name}
+    if silent := host.silent:
+        return _("%(host)s does not answer. It is asked as soon as it does.") % {"host": silent.name}
     if upgrade.state == UpgradeState.ROLLING_BACK:
         return _("The way back is under way.")
     if step and step.phase == Phase.CHANGE:
@@ -181,7 +171,7 @@ def _giving_up(upgrade: Upgrade) -> Confirm:
 def _not_to_give_up(upgrade: Upgrade) -> str:
     if upgrade.state not in BEGUN:
         return _("Upgrade %(n)s is not under way.") % {"n": upgrade.pk}
-    if upgrade.instance.host.failing_since is None:
+    if upgrade.instance.host.silent is None:
         return _("%(host)s answers: cancel the upgrade instead.") % {"host": upgrade.instance.host.name}
     return ""
 
