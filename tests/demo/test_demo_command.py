@@ -11,7 +11,7 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,7 @@ class Made:
     var: Path
     said: str = ""
     found: dict[str, Any] | None = None
+    begun: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -108,7 +109,7 @@ class Made:
     def begin(self, *words: str) -> subprocess.Popen[str]:
         """The command, going on while the test does something else. Its output is in `output`."""
         with self.output.open("w") as output:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "manage.py", *words],
                 cwd=BASE,
                 env=self.environment,
@@ -116,6 +117,17 @@ class Made:
                 stderr=subprocess.STDOUT,
                 text=True,
             )
+        self.begun.append(process)
+        return process
+
+    def end(self) -> None:
+        """Also what a test that failed left running."""
+        for process in self.begun:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(60)
+        lifecycle.stop(self.var / "demo")
+        self.manage("database", "stop")
 
     @property
     def output(self) -> Path:
@@ -150,8 +162,7 @@ def own_folder() -> Iterator[Made]:
     try:
         yield made
     finally:
-        lifecycle.stop(made.var / "demo")
-        made.manage("database", "stop")
+        made.end()
         shutil.rmtree(folder)
 
 
@@ -263,7 +274,7 @@ def test_a_second_run_goes_on_with_what_is_there(made: Made) -> None:
 def test_it_serves_until_ctrl_c_and_leaves_nothing_behind(made: Made) -> None:
     port = str(free_port())
     demo = made.begin("demo", "--port", port)
-    wait_until(lambda: "Sign in as" in made.output.read_text(), 60)
+    wait_until(lambda: "Sign in as" in made.output.read_text(), 180)
     address, sign_in = made.output.read_text().splitlines()[-2:]
     assert address == f"http://127.0.0.1:{port}/"
     assert (made.var / "demo" / "password").read_text().strip() in sign_in
@@ -278,7 +289,7 @@ def test_it_serves_until_ctrl_c_and_leaves_nothing_behind(made: Made) -> None:
 
 def test_a_demo_that_is_cut_off_leaves_nothing_behind_and_is_begun_anew(fresh: Made) -> None:
     demo = fresh.begin("demo", "--no-serve")
-    wait_until(lambda: "  Night of" in fresh.output.read_text(), 60)
+    wait_until(lambda: "  Night of" in fresh.output.read_text(), 180)
 
     demo.send_signal(signal.SIGTERM)
     assert demo.wait(60) == 1
@@ -286,7 +297,7 @@ def test_a_demo_that_is_cut_off_leaves_nothing_behind_and_is_begun_anew(fresh: M
     assert fresh.left_running() == []
 
     again = fresh.begin("demo", "--no-serve")
-    wait_until(lambda: "Living through" in fresh.output.read_text(), 60)
+    wait_until(lambda: "Living through" in fresh.output.read_text(), 180)
     assert "did not get to its end. Starting anew" in fresh.output.read_text()
     again.send_signal(signal.SIGINT)
     assert again.wait(60) == 1

@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], within: float = 10.0) -> T:
+def until(condition: Callable[[], T], within: float = 45.0) -> T:
     """The condition's first true answer."""
     deadline = time.monotonic() + within
     while not (answer := condition()):

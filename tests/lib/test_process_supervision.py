@@ -90,7 +90,7 @@ class Diary:
         return self.pid_of(event)
 
 
-def wait_until(condition: Callable[[], bool], within: float = 15.0) -> None:
+def wait_until(condition: Callable[[], bool], within: float = 45.0) -> None:
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, "waited too long"

@@ -21,7 +21,7 @@ BASE = Path(__file__).parents[2]
 EXIT_WITHIN = 60.0
 
 
-def wait_until(condition: Callable[[], object], within: float = 40.0) -> None:
+def wait_until(condition: Callable[[], object], within: float = 80.0) -> None:
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, "waited too long"

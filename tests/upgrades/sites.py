@@ -23,7 +23,7 @@ FAR_AHEAD = 4102444800
 WAIT_FOR_GO = "n=0; while [ ! -e go ] && [ $((n += 1)) -lt 1200 ]; do sleep 0.05; done"
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "the condition did not come true in time"
@@ -53,7 +53,7 @@ class Site:
     shell: str = "sh"
     account: str = ""
     """Runs the host's scripts; empty for the one that tests."""
-    patience: float = 20.0
+    patience: float = 60.0
     """Seconds until an upgrade has to have ended."""
     values: dict[str, str] = field(default_factory=dict)
 

@@ -66,7 +66,7 @@ def supervising(one: Supervisor) -> Iterator[threading.Thread]:
     assert not thread.is_alive()
 
 
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def until(condition: Callable[[], bool], seconds: float = 45) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "It did not happen in time."

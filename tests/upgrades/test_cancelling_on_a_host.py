@@ -168,6 +168,15 @@ def test_a_step_that_outlived_its_runner_is_ended(any_shell_site: Site) -> None:
     assert site.verdict().ending is Ending.NEEDS_A_PERSON
 
 
+def test_a_step_is_known_before_its_script_begins(any_shell_site: Site) -> None:
+    """A runner may be killed at any moment after it began one (U3)."""
+    site = any_shell_site
+    script = '[ "$(cut -d " " -f 1 "$BUNDLE/step")" = "$PPID" ] && echo known'
+    site.run_upgrade(recipe=recipe_of((Phase.CHECK, script)))
+    assert site.steps()["own-1"] == 0
+    assert "known" in site.log().splitlines()
+
+
 def test_a_process_that_only_has_the_number_of_the_runner_is_not_touched(site: Site) -> None:
     site.run_upgrade()
     bystander = subprocess.Popen(["sleep", "60"])

@@ -17,10 +17,7 @@ is_alive() { # the number and the start of a process, as run.sh wrote them down
 # shellcheck disable=SC2046 # two numbers
 set -- $(cat runner)
 if is_alive "$@"; then
-    for _ in 1 2 3; do
-        kill -s USR1 "$1" 2>/dev/null
-        sleep 0.2 2>/dev/null || sleep 1
-    done
+    kill -s USR1 "$1" 2>/dev/null
 elif ! flock -n -s running true; then # a step outlived it
     # shellcheck disable=SC2046 # two numbers
     set -- $(cat step 2>/dev/null)

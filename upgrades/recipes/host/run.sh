@@ -5,11 +5,12 @@
 # It answers on descriptor 3 with one word: begun, already-begun, locked, too-late; or other-site and the mark found.
 # Its directory then holds: log, events (a line each), and as its last act, by rename, result.
 # A file `stop` in it stops the upgrade before its next step, up to the point of no return that its bundle names.
-# A file `cancel`, and SIGUSR1 to look for it, ends the upgrade sooner: a step that only checks, prepares or verifies
-# is ended with its process group, one that changes something is waited for, and a way back is never ended.
+# A file `cancel`, and then SIGUSR1, ends the upgrade sooner: a step that only checks, prepares or verifies is ended
+# with its process group, one that changes something is waited for, and a way back is never ended.
 set -u
+awaited=
 trap '' HUP
-trap 'woken=yes' USR1
+trap 'woken=yes; interrupt' USR1
 
 site=$1
 number=$2
@@ -91,31 +92,35 @@ log_size() {
 }
 
 # Becomes a command of the site with a time limit, in a process group of its own that has this process's number.
+# The file `step` names the group before anything of the site runs in it: it is found even if this runner is killed.
 # The descriptors of both locks stay with `timeout`, so that a step that outlives its runner keeps the site locked,
 # but are closed for the command, so that a daemon does not.
 become_limited() {
     seconds=$1
     shift
     # shellcheck disable=SC2016 # the inner shell expands them
-    exec timeout -k 10 "$seconds" sh -c 'cd "$1" && shift && exec sh "$@" 8>&- 9>&-' sh "$site" "$@" </dev/null
+    exec timeout -k 10 "$seconds" sh -c '. ./groups.sh && echo "$PPID $(started_at "$PPID")" >step
+        cd "$1" && shift && exec sh "$@" 8>&- 9>&-' sh "$site" "$@" </dev/null
 }
 
-# A cancel that arrives a moment before the wait is noticed at the next signal: whoever cancels sends several.
+# The signal is acted on wherever it arrives: before the wait, which then ends at once, or in it.
 await_step() { # phase; into $status, and into $interrupted whether it was ended
-    interrupted=
-    while :; do
+    interrupted='' waited='' status=143
+    awaited=$1
+    [ ! -e cancel ] || interrupt
+    woken=first
+    while [ -n "$woken" ] && [ -z "$lingers" ]; do
         woken=
-        [ ! -e cancel ] || interrupt "$1"
-        status=143
-        [ -z "$lingers" ] || return 0
         wait "$step"
-        status=$?
-        [ -n "$woken" ] && [ "$status" -ne 127 ] && kill -0 "$step" 2>/dev/null || return 0
+        ended=$?
+        [ "$ended" -eq 127 ] && [ -n "$waited" ] || status=$ended # 127: an earlier wait was told
+        waited=yes
     done
+    awaited=
 }
 
 interrupt() { # what changes the site is let come to its own end
-    case $1 in
+    case $awaited in
         check | prepare | verify) ;;
         *) return 0 ;;
     esac
@@ -131,7 +136,6 @@ run_step() { # phase, position, name, time limit, script
     began=$(date +%s)
     become_limited "$4" "$here/steps/$5" >>log 2>&1 &
     step=$!
-    echo "$step $(started_at "$step")" >step
     await_step "$1"
     late=
     if [ -n "$interrupted" ]; then
