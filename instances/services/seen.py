@@ -13,9 +13,10 @@ def last_seen_of(instances: Iterable[Instance]) -> dict[int, int]:
 
 
 def refuse_unless_all_seen(instances: Iterable[Instance], seen: Mapping[int, int] | None) -> None:
-    """For a caller that holds the rows. None does not compare. Raises ChangedMeanwhile for one that was changed."""
+    """For a caller that holds the rows. None does not compare. Raises ChangedMeanwhile with all that were changed."""
     if seen is None:
         return
     unseen = [last for pk, last in last_seen_of(instances).items() if last != seen.get(pk, 0)]
     if unseen:
-        raise ChangedMeanwhile(Change.objects.select_related("by").get(pk=max(unseen)))
+        newest, *others = Change.objects.select_related("by").filter(pk__in=unseen).order_by("-pk")
+        raise ChangedMeanwhile(newest, others)

@@ -1,7 +1,7 @@
 """Acts on many sites: the page names every one with what changes tonight, and is the confirmation (T3, T7, T9)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,10 +27,10 @@ from instances.services import last_seen_of, undo_between, undo_of
 from releasemgr.bulk_forms import BulkForm, SeenOfAllField, UndoForm
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
-from releasemgr.lib.history.models import Change
 from releasemgr.lib.history.services import ChangedMeanwhile
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import check, needs, person
+from releasemgr.pages.activity import Line, lines_of
 from releasemgr.pages.bulk_acts import ACTS, DOWNGRADE, BulkAct, TargetAct, UndoAct
 from releasemgr.pages.bulk_preview import BulkPreview
 from releasemgr.pages.selection import SelectionRefused, filter_refused, selected
@@ -57,7 +57,7 @@ class Page:
     now: datetime
     night: Night
     act: BulkAct[Any] | None = None
-    theirs: Change | None = None
+    theirs: Sequence[Line] = ()
     changed: str = ""
     shown: Mapping[str, str] | None = None
     overtaken: Mapping[str, str] | None = None
@@ -190,7 +190,7 @@ def _confirmed(page: Page) -> HttpResponse:
             shown=said["shown"], now=page.now,
         )  # fmt: skip
     except ChangedMeanwhile as refused:
-        page.theirs = refused.theirs
+        page.theirs = lines_of([refused.theirs, *refused.others], page.now)
         return _again(page)
     except (PlanChanged, TargetsRefused, Overtaken, UnknownSite) as refused:
         return _again(page, str(refused))

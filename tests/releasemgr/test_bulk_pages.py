@@ -200,15 +200,15 @@ def test_a_plan_that_changed_in_between_changes_nothing_and_marks_the_difference
 def test_t7_a_conflicting_change_of_one_site_refuses_the_whole_and_is_shown(manager: Client) -> None:
     page = form_of(manager.get(f"{TARGET}?{ALL_TESTS_OF_TWO_ON_41}"))
     preview = form_of(manager.post(TARGET, page | {"target": "stable", "preview": "1"}))
-    open_hold(
-        Instance.objects.get(slug="acme-test"), ends_at=NOW + timedelta(minutes=9), reason="Mine.", actor=COMMAND,
-        now=NOW,
-    )  # fmt: skip
+    held = Instance.objects.filter(slug__in=("acme-test", "bolt-test"))
+    for site in held:
+        open_hold(site, ends_at=NOW + timedelta(minutes=9), reason="Mine.", actor=COMMAND, now=NOW)
 
     answer = manager.post(TARGET, preview | {"target": "stable"})
 
     assert answer.status_code == 409
-    assert "changed acme-test meanwhile:" in answer.content.decode()
+    assert {line.change.subject_name for line in answer.context["page"].theirs} == {str(site) for site in held}
+    assert all(f"changed {site} meanwhile:" in answer.content.decode() for site in held)
     assert slugs_with(target_channel="stable") == []
 
 

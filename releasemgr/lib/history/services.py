@@ -1,7 +1,7 @@
 """Writes the history, and tells whether someone changed a thing after a person looked at it (T7)."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,11 +15,15 @@ NAME_LENGTH = Change._meta.get_field("subject_name").max_length or 0
 
 
 class ChangedMeanwhile(Exception):
-    """Someone else changed it after the caller looked; `theirs` is their change. Nothing was saved."""
+    """Someone else changed it after the caller looked; `theirs` is their change. Nothing was saved.
 
-    def __init__(self, theirs: Change) -> None:
+    Of several things that were looked at together, `others` are the last changes of the rest, newest first.
+    """
+
+    def __init__(self, theirs: Change, others: Sequence[Change] = ()) -> None:
         super().__init__(f"{theirs.subject_name} was changed by {theirs.who} meanwhile. Nothing was saved.")
         self.theirs = theirs
+        self.others = others
 
 
 def record(
