@@ -62,7 +62,7 @@ RULE_TITLES: dict[Rule, Any] = {
     Rule.DIRECTION: gettext_lazy("Direction"),
     Rule.STANDING: gettext_lazy("Earlier upgrades"),
     Rule.PAUSE: gettext_lazy("Hold or freeze"),
-    Rule.BLOCKED: gettext_lazy("Problems"),
+    Rule.BLOCKED: gettext_lazy("Problems and halts"),
     Rule.PARKED: gettext_lazy("Failures"),
     Rule.WINDOW: gettext_lazy("Window"),
     Rule.HOST: gettext_lazy("Host"),

@@ -128,12 +128,16 @@ FIELDS: dict[str, Word] = {
     "ends_at": gettext_lazy("until"),
     "first_affected": gettext_lazy("first in"),
     "fixed_in": gettext_lazy("fixed in"),
-    "names": gettext_lazy("on"),
+    "health_timeout_s": gettext_lazy("seconds until healthy"),
+    "health_url": gettext_lazy("health page"),
     "instance": gettext_lazy("site"),
+    "min_free_mb": gettext_lazy("MB of free disk"),
+    "names": gettext_lazy("on"),
     "soak": gettext_lazy("soak time"),
     "starts_at": gettext_lazy("from"),
     "until": gettext_lazy("until"),
     "url": gettext_lazy("URL"),
+    "version_url": gettext_lazy("version page"),
     "zone": gettext_lazy("time zone"),
 }
 """Where the field's own name would not read well."""
@@ -248,6 +252,8 @@ def _said(name: str, value: Any, now: datetime) -> str:
             return _text(value, now)
         case list():
             return ", ".join(filter(None, (_said(name, each, now) for each in value)))
+        case dict() if name == "target":
+            return target_words(value, now)
         case dict():
             return " ".join(f"{_label('', key)} {_said(key, each, now)}" for key, each in value.items() if each)
     return str(value)

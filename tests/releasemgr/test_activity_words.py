@@ -106,6 +106,8 @@ def test_a_plain_value_reads_as_on_every_page(name: str, value: Any, words: str)
         ("problem.fixed", {"fixed_in": None}, {"fixed_in": "4.2"}, ["fixed in none → 4.2"]),
         ("site.changed", {"url": "a", "path": "/a"}, {"url": "", "path": "/b"}, ["URL a → none", "path /a → /b"]),
         ("site.added", {}, {"url": "", "path": "/b"}, ["path /b"]),
+        ("site.added", {}, {"target": {"version": "4.2", "ends": "never"}}, ["target pinned 4.2"]),
+        ("site.changed", {"min_free_mb": 50}, {"min_free_mb": 90}, ["MB of free disk 50 → 90"]),
         ("hold.ended", {"ends_at": "2026-11-30T00:00:00Z"}, {}, ["until 30 Nov 00:00"]),
         ("site.changed", {"url": None}, {"url": ""}, []),
         ("hold.opened", {}, {}, []),
