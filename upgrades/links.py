@@ -116,13 +116,31 @@ def _failing_at(hop: HostAddress) -> Iterator[None]:
         raise JumpFailed(hop, error) from error
 
 
+class ChannelSocket:
+    """A channel that looks like a socket, and that can be closed like one after its connection was lost.
+
+    Paramiko's own says good-bye over what is gone, and the error leaves whoever waits for the connection waiting.
+    """
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+    def close(self) -> None:
+        with suppress(paramiko.SSHException, OSError, EOFError):
+            self._channel.close()
+
+
 def _forwarded(below: Link, address: HostAddress, limits: Limits) -> Any:
-    """A channel to the host's port, which looks like a socket. The jump host has just let us in: it waits, not we."""
+    """To the host's port. The jump host has just let us in: it waits, not we."""
     there, here = (address.address, address.port), ("127.0.0.1", 0)
     with Deadline(limits.connect, partial(cut, below.sock)) as deadline:
         try:
             longer_than_ours = limits.connect + limits.answer
-            return below.connection.transport.open_channel("direct-tcpip", there, here, timeout=longer_than_ours)
+            transport = below.connection.transport
+            return ChannelSocket(transport.open_channel("direct-tcpip", there, here, timeout=longer_than_ours))
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise _not_forwarded(below.address, address, deadline, error) from error
 

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import create_autospec
 
+import paramiko
 import pytest
 
 from releasemgr.lib.identities import KeyFile
@@ -16,7 +18,7 @@ from tests.ssh.test_remote import Reader, start
 from tests.upgrades.sites import Site
 from upgrades.contact import Connect, FrameKind, Ground, HostAddress
 from upgrades.exceptions import ConnectionLost, HostKeyChanged, HostKeyUnknown, JumpFailed, SignInRefused, Unreachable
-from upgrades.links import Limits, offered_host_key
+from upgrades.links import ChannelSocket, Limits, offered_host_key
 from upgrades.remote import fabric_connect
 from upgrades.ssh_keys import keys_of
 
@@ -174,6 +176,14 @@ def test_a_host_that_its_jump_host_gets_no_answer_from_is_at_fault_itself(way: B
             one.close()
     assert not isinstance(refused.value, JumpFailed)
     way.connect(way.address).close()
+
+
+@pytest.mark.parametrize("error", [EOFError(), paramiko.SSHException("gone"), OSError(32, "Broken pipe")])
+def test_what_went_over_a_lost_gate_is_closed_without_an_error(error: Exception) -> None:
+    channel = create_autospec(paramiko.Channel, instance=True)
+    channel.close.side_effect = error
+    ChannelSocket(channel).close()
+    channel.close.assert_called_once_with()
 
 
 def test_a_lost_gate_loses_the_connection_and_not_the_upgrade(way: Behind, site: Site) -> None:
