@@ -238,6 +238,20 @@ function moveError(step) {
   one("a", line)?.focus({ preventScroll: true });
 }
 
+/* ---- a form that is on its way is not sent again; one that htmx sends says so itself ---- */
+
+const buttonsOf = (form) => [...form.elements].filter((element) => element.type === "submit");
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post") return;
+  /* after the browser has read which button it was */
+  setTimeout(() => buttonsOf(form).forEach((button) => { button.disabled = true; }));
+});
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) all("form[method=post]").flatMap(buttonsOf).forEach((button) => { button.disabled = false; });
+});
+
 /* ---- htmx ---- */
 
 let fresh = new Date();

@@ -15,11 +15,13 @@ from releasemgr.lib import clock
 from releasemgr.lib.permission import check, needs
 from releasemgr.pages.acting import INVALID, SAVED, actor_of
 from releasemgr.pages.hosts import APPROVE
+from releasemgr.pages.once import once
 from releasemgr.roles import roles_with
 
 
 @needs("instances.view_host")
 @require_http_methods(["GET", "HEAD", "POST"])
+@once
 def authorities(request: HttpRequest) -> HttpResponse:
     form = AuthorityForm(request.POST or None)
     status = SAVED

@@ -23,6 +23,7 @@ from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
 from releasemgr.pages.acting import SAVED, Act, Given, actor_of, carried_out, foreseen, seen_of, wants_preview
 from releasemgr.pages.foreseen import Said, foresee_site
+from releasemgr.pages.once import once
 from releasemgr.pages.site import HOLD, load_site
 from upgrades.night import Night
 from upgrades.services.planning import next_night, rest_of_tonight
@@ -32,7 +33,10 @@ USUAL = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Asking:
-    """A form of one site with what surrounds it. `verb` is on its button, `ends_at` gives the day that was chosen."""
+    """A form of one site with what surrounds it. `verb` is on its button, `ends_at` gives the day that was chosen.
+
+    `makes` where sending it makes something, and so once.
+    """
 
     site: Instance
     form: SeenForm
@@ -43,6 +47,7 @@ class Asking:
     act: Act
     saved: Callable[[], None]
     night: Night
+    makes: bool = False
     ends_at: Callable[[Given], datetime] | None = None
 
     def foresee(self, given: Given) -> Said:
@@ -55,6 +60,7 @@ class Asking:
 
 @needs(HOLD)
 @require_http_methods(["GET", "HEAD", "POST"])
+@once
 def hold(request: HttpRequest, slug: str) -> HttpResponse:
     """Leaves the site alone until a day."""
     shown, now = load_site(slug), clock.now()
@@ -78,6 +84,7 @@ def hold(request: HttpRequest, slug: str) -> HttpResponse:
         act=act,
         saved=lambda: _tell_held(request, opened[0], now),
         night=next_night(now),
+        makes=True,
         ends_at=lambda given: given["ends_at"],
     )  # fmt: skip
     return _answer(request, asking)
@@ -85,6 +92,7 @@ def hold(request: HttpRequest, slug: str) -> HttpResponse:
 
 @needs(HOLD)
 @require_http_methods(["GET", "HEAD", "POST"])
+@once
 def skip(request: HttpRequest, slug: str) -> HttpResponse:
     """Leaves the site alone until the end of tonight."""
     shown, now = load_site(slug), clock.now()
@@ -107,6 +115,7 @@ def skip(request: HttpRequest, slug: str) -> HttpResponse:
         act=act,
         saved=lambda: _tell_held(request, opened[0], now),
         night=night,
+        makes=True,
         ends_at=lambda given: night.ends_at,
     )  # fmt: skip
     return _answer(request, asking)

@@ -10,9 +10,9 @@ from django.db import connection
 from django.test import Client
 
 from builds.models import Problem
-from instances.models import Customer, Host
+from instances.models import Customer, Hold, Host
 from releasemgr.models import Sent
-from tests.factories import make_build
+from tests.factories import make_build, make_instance
 from tests.together import run_together
 
 NEW = "/problems/new/"
@@ -63,10 +63,28 @@ def test_a_token_is_one_person_s_and_one_that_cannot_be_read_is_none(
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("path", ["/customers/new/", "/hosts/new/", "/sites/new/", "/freezes/new/", NEW])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/customers/new/", "/hosts/new/", "/hosts/authorities/", "/sites/new/", "/sites/acme-live/hold/",
+        "/sites/acme-live/skip/", "/freezes/new/", NEW,
+    ],
+)  # fmt: skip
 def test_every_form_that_makes_something_carries_a_token(client: Client, administrator: User, path: str) -> None:
+    make_instance("acme-live")
     client.force_login(administrator)
     assert 'name="once"' in client.get(path).content.decode()
+
+
+@pytest.mark.django_db
+def test_a_site_is_put_on_hold_once(client: Client, support: User) -> None:
+    site = make_instance("acme-live")
+    client.force_login(support)
+    [token] = re.findall(r'name="once" value="([^"]+)"', client.get("/sites/acme-live/skip/").content.decode())
+    form = {"once": token, "seen": "0", "reason": ""}
+    answers = [client.post("/sites/acme-live/skip/", form) for _time in range(2)]
+    assert [answer.headers["Location"] for answer in answers] == [site.get_absolute_url()] * 2
+    assert Hold.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
