@@ -13,7 +13,7 @@ from instances.models import HostAuthority
 from instances.services import add_authority, remove_authority
 from releasemgr.lib import clock
 from releasemgr.lib.permission import check, needs
-from releasemgr.pages.acting import INVALID, SAVED, actor_of
+from releasemgr.pages.acting import CONFLICT, INVALID, SAVED, actor_of
 from releasemgr.pages.hosts import APPROVE
 from releasemgr.pages.once import once
 from releasemgr.roles import roles_with
@@ -58,12 +58,18 @@ def _added(request: HttpRequest, form: AuthorityForm) -> bool:
 @needs(APPROVE)
 @require_http_methods(["GET", "HEAD", "POST"])
 def remove(request: HttpRequest, number: int) -> HttpResponse:
+    """The form carries the hosts that it was shown to cost their key: with others nothing is done (T7)."""
     row = get_object_or_404(HostAuthority, pk=number)
     form = ReasonForm(request.POST or None)
-    if form.is_valid():
+    vouched = list(row.hosts.order_by("name"))
+    shown = " ".join(host.name for host in vouched)
+    status = INVALID if form.is_bound else SAVED
+    if form.is_bound and request.POST.get("shown") != shown:
+        status = CONFLICT
+    elif form.is_valid():
         return _removed(request, row, form.cleaned_data["reason"])
-    context = {"authority": row, "form": form, "vouched": row.hosts.order_by("name")}
-    return render(request, "instances/authority_remove.html", context, status=INVALID if form.is_bound else SAVED)
+    context = {"authority": row, "form": form, "vouched": vouched, "shown": shown, "conflict": status == CONFLICT}
+    return render(request, "instances/authority_remove.html", context, status=status)
 
 
 def _removed(request: HttpRequest, row: HostAuthority, reason: str) -> HttpResponse:

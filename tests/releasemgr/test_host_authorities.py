@@ -101,13 +101,18 @@ def test_removing_one_takes_back_what_it_vouched_for_and_nothing_that_a_person_a
     remove = f"{PAGE}{authority.pk}/remove/"
     assert "1 host loses its approved key" in client.get(remove).content.decode()
 
-    empty, done = client.post(remove, {"reason": ""}), client.post(remove, {"reason": "Stolen"}, follow=True)
+    unseen = client.post(remove, {"reason": "Stolen", "shown": ""})
+    assert unseen.status_code == 409
+    assert "vouches for other hosts than when you opened this page" in unseen.content.decode()
+    assert 'name="shown" value="web1"' in unseen.content.decode()
+    said = {"reason": "Stolen", "shown": "web1"}
+    empty, done = client.post(remove, said | {"reason": ""}), client.post(remove, said, follow=True)
 
     assert empty.status_code == 422
     assert "is trusted no longer. Hosts without an approved key now: 1." in done.content.decode()
     assert list(Host.objects.order_by("name").values_list("host_key", flat=True)) == ["", HOST_KEY]
     assert kinds()[2:] == [("host.key_revoked", "Stolen"), ("authority.removed", "Stolen")]
-    assert client.post(remove, {"reason": "Stolen"}).status_code == 404
+    assert client.post(remove, said).status_code == 404
 
 
 def test_a_person_may_approve_the_key_that_an_authority_vouched_for(
