@@ -5,9 +5,9 @@ BIN := .venv/bin
 SHELL_SCRIPTS = $(shell find . \( -name .git -o -name .venv -o -name var -o -name node_modules \) -prune \
 	-o -type f -exec awk 'FNR == 1 && /^\#!.*sh$$/ { print FILENAME } { nextfile }' {} +)
 LONG := year or lives
-WAITING := shell or ssh or queue or browser or demo
+WAITING := shell or ssh or queue or browser or demo or quick
 
-.PHONY: help install demo serve test units lint types format lock
+.PHONY: help install demo serve test units faults lint types format lock
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -36,7 +36,11 @@ test: install ## every test: units, PostgreSQL, real SSH, real browser
 	$(BIN)/pytest -n 4 --dist loadfile -m "$(WAITING)"
 
 units: install ## the tests that need no server, browser or worker
-	$(BIN)/pytest -n 2 -m "not ($(LONG) or $(WAITING))"
+	$(BIN)/pytest -n 2 -m "not ($(LONG) or $(WAITING) or faults)"
+
+faults: install ## every fault at every moment of an upgrade, on a real SSH server (as root: with dropped packets)
+	@sh tests/install_system_packages.sh
+	$(BIN)/pytest -n 2 -m faults
 
 lint: install ## everything that reads the code without running it
 	$(BIN)/ruff check .

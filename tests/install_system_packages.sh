@@ -22,6 +22,7 @@ is_there() {
 	openssh-client) has ssh-keygen ;;
 	postgresql) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ;;
 	util-linux) has setsid && has flock ;;
+	iproute2) has ip ;;
 	*) has "$1" ;;
 	esac
 }
@@ -31,6 +32,7 @@ what_it_is_for() {
 	chromium) echo 'the browser tests' ;;
 	openssh-server | openssh-client) echo 'the tests against a real SSH server' ;;
 	postgresql) echo 'the unit tests on a stock PostgreSQL' ;;
+	iproute2) echo 'the tests that drop packets' ;;
 	*) echo "the tests of the shell scripts" ;;
 	esac
 }
@@ -64,7 +66,7 @@ if [ $# -gt 0 ]; then
 	exit
 fi
 
-wanted='openssh-server openssh-client chromium dash curl util-linux'
+wanted='openssh-server openssh-client chromium dash curl util-linux iproute2'
 [ "${CI:-}" = true ] && wanted="$wanted postgresql"
 
 # shellcheck disable=SC2086 # lists of package names

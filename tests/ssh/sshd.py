@@ -15,7 +15,9 @@ PRIVILEGE_SEPARATION = Path("/run/sshd")
 class SshServer:
     """Everything lies in one folder, also the home of the account, which is the one that runs the tests."""
 
-    def __init__(self, folder: Path, options: tuple[str, ...] = (), key_type: str = "ed25519") -> None:
+    def __init__(
+        self, folder: Path, options: tuple[str, ...] = (), key_type: str = "ed25519", within: tuple[str, ...] = ()
+    ) -> None:
         self.folder = folder
         self.home = folder / "home"
         self.home.mkdir(parents=True)
@@ -24,6 +26,7 @@ class SshServer:
         self.key_file = _make_key(folder / "user_key")
         self._host_key_file = _make_key(folder / "host_key", key_type)
         self._options = options
+        self._within = within
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -103,7 +106,7 @@ class SshServer:
         log = self.folder / "sshd.log"
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                [SSHD or "sshd", "-D", "-e", "-f", str(self.folder / "sshd_config")],
+                [*self._within, SSHD or "sshd", "-D", "-e", "-f", str(self.folder / "sshd_config")],
                 stdin=subprocess.DEVNULL,
                 stderr=file,
             )

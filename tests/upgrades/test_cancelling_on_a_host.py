@@ -206,7 +206,7 @@ def test_what_cannot_be_ended_needs_a_person_and_nobody_goes_back(others_site: S
     """A step that became another account, as by sudo: it is never called cancelled while it lives."""
     site = others_site
     become = site.path.parent / "become"
-    site.values["BACKUP_COMMAND"] = f"echo waiting; exec {become} --reuid=0 --clear-groups sleep 60"
+    site.values["BACKUP_COMMAND"] = f"exec {become} --reuid=0 --clear-groups sh -c 'echo waiting; exec sleep 60'"
     site.environment()
     subprocess.run(["chown", "-R", "nobody:nogroup", str(site.path.parent)], check=True)
     shutil.copy("/usr/bin/setpriv", become)

@@ -1,0 +1,127 @@
+"""Each fault at each moment: no step runs twice, the log is whole, and the outcome is true (U3).
+
+docs/reliability.md lists them. `make faults` tries all, `make test` those that are quick.
+"""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.network import Network
+from tests.faults.world import World
+from upgrades.choices import EndCode, Outcome
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+
+MOMENTS = ("backup", "migrate", "restart", "undo")
+"""While what only prepares runs, while the site is changed, after the switch, and on the way back."""
+RAN = {moment: ["backup", "migrate", "restart"] for moment in MOMENTS} | {
+    "undo": ["backup", "migrate", "restart", "undo", "restart"]
+}
+LONGER_THAN_SILENCE = 9.0  # seconds
+
+
+def cut_the_link(world: World) -> None:
+    world.server.drop_connections()
+
+
+def cut_the_link_again_and_again(world: World) -> None:
+    for _time in range(3):
+        world.server.drop_connections()
+        time.sleep(1.5)
+
+
+def hang_the_ssh_server(world: World) -> None:
+    world.server.freeze()
+    time.sleep(LONGER_THAN_SILENCE)
+    world.server.thaw()
+
+
+def stop_the_ssh_server_for_a_while(world: World) -> None:
+    world.server.stop()
+    time.sleep(4)
+    world.server.start()
+
+
+def kill_the_supervisor(world: World) -> None:
+    world.supervisor.kill()
+    world.supervisor.start()
+
+
+def kill_the_supervisor_and_cut_the_link(world: World) -> None:
+    world.supervisor.kill()
+    world.server.drop_connections()
+    world.supervisor.start()
+
+
+def cut_the_database(world: World) -> None:
+    world.cut_database()
+
+
+FAULTS: tuple[Callable[[World], None], ...] = (
+    cut_the_link, cut_the_link_again_and_again, hang_the_ssh_server, stop_the_ssh_server_for_a_while,
+    kill_the_supervisor, kill_the_supervisor_and_cut_the_link, cut_the_database,
+)  # fmt: skip
+QUICK = {(cut_the_link, "undo"), (hang_the_ssh_server, "migrate"), (cut_the_database, "restart")}
+
+
+def combinations() -> list[object]:
+    return [
+        pytest.param(
+            fault,
+            moment,
+            id=f"{fault.__name__}-{moment}",
+            marks=[pytest.mark.quick] if (fault, moment) in QUICK else [],
+        )
+        for fault in FAULTS
+        for moment in MOMENTS
+    ]
+
+
+def assert_whole(world: World, moment: str) -> None:
+    assert world.ran() == RAN[moment]
+    assert world.log_kept() == world.log_on_host()
+    began = [step.name for step in world.upgrade.steps.exclude(started_at=None)]
+    assert len(began) == len(set(began))
+    expected = Outcome.ROLLED_BACK if moment == "undo" else Outcome.SUCCEEDED
+    assert world.upgrade.outcome == expected
+    assert world.site.current() == ("releases/1.0" if moment == "undo" else "releases/1.1")
+
+
+@pytest.mark.parametrize(("fault", "moment"), combinations())
+def test_what_happens_between_the_dashboard_and_a_host_changes_no_outcome(
+    world: World, fault: Callable[[World], None], moment: str
+) -> None:
+    world.begin(moment)
+    fault(world)
+    world.go(moment)
+    world.await_end()
+    assert_whole(world, moment)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("moment", [pytest.param("migrate", marks=pytest.mark.quick), "backup", "restart", "undo"])
+def test_packets_that_are_dropped_silently_change_no_outcome(far_world: World, network: Network, moment: str) -> None:
+    far_world.begin(moment)
+    network.drop()
+    time.sleep(LONGER_THAN_SILENCE)
+    far_world.go(moment)
+    network.mend()
+    far_world.await_end()
+    assert_whole(far_world, moment)
+
+
+@pytest.mark.parametrize("step_too", [pytest.param(True, id="reboot"), pytest.param(False, id="runner")])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_host_that_loses_what_ran_there_leaves_the_site_to_a_person(
+    world: World, moment: str, *, step_too: bool
+) -> None:
+    """Nobody knows how far the step came, so nothing is run again, and nothing goes back by itself."""
+    world.begin(moment)
+    world.kill_on_host(step_too=step_too)
+    world.go(moment)
+    world.await_end()
+    assert world.ran() == RAN[moment][: RAN[moment].index(moment) + 1]
+    assert world.log_kept() == world.log_on_host()
+    assert (world.upgrade.outcome, world.upgrade.end_code) == (Outcome.NEEDS_A_PERSON, EndCode.RUNNER_GONE)

@@ -1,0 +1,144 @@
+"""One site on a real OpenSSH server, and a dashboard whose processes can be killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from django.conf import settings
+from django.db import connection
+
+from builds.maturity import Maturity
+from instances.models import Instance
+from instances.services import note_version
+from releasemgr.lib import clock
+from releasemgr.lib.actors import COMMAND
+from tests.factories import make_build, make_host, make_instance
+from tests.ssh.sshd import SshServer
+from tests.upgrades.sites import Site, make_artifact, wait_until
+from upgrades.models import Upgrade
+from upgrades.services.runs import start_upgrades
+from upgrades.watched import read_log
+
+BASE = Path(__file__).parents[2]
+PATIENCE = 120.0  # seconds: a lease that a killed supervisor left has to run out
+HOOKS = {"backup": "backup", "migrate": "migrate", "restart": "restart", "migrate_undo": "undo"}
+HOOK = (
+    'echo {name} >>"$SITE_PATH/ran"; n=0; while [ ! -e "$SITE_PATH/go-{name}" ] && [ $((n += 1)) -lt 2400 ]; '
+    'do echo "{name} says $n"; sleep 0.05; done'
+)
+
+
+class Supervisor:
+    """The process, begun again after each kill."""
+
+    def __init__(self, server: SshServer) -> None:
+        self._key = server.key_file
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.supervise", str(self._key)], cwd=BASE, env=self._environment()
+        )
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    @staticmethod
+    def _environment() -> dict[str, str]:
+        connection.ensure_connection()
+        database = connection.connection.info
+        url = f"postgres://{database.user}@/{quote(database.dbname)}?host={quote(database.host, safe='')}"
+        return {**os.environ, "DATABASE_URL": url, "RELEASEMGR_ARTIFACTS": str(settings.ARTIFACT_DIR)}
+
+
+@dataclass
+class World:
+    server: SshServer
+    site: Site
+    address: str = "127.0.0.1"
+    supervisor: Supervisor = field(init=False)
+    upgrade: Upgrade = field(init=False)
+    instance: Instance = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.supervisor = Supervisor(self.server)
+
+    def begin(self, moment: str) -> None:
+        """Until the hook `moment` is under way, and the dashboard has read of it. The others do not wait."""
+        make_build("1.0", maturity=Maturity.STABLE)
+        content = make_artifact(self.server.folder, "1.1").read_bytes()
+        make_build("1.1", maturity=Maturity.RELEASE, content=content)
+        host = make_host(
+            "web-1", address=self.address, port=self.server.port, user=self.server.user, host_key=self.server.host_key
+        )
+        commands = {f"{hook}_command": HOOK.format(name=name) for hook, name in HOOKS.items()}
+        fails = {"health_url": "http://127.0.0.1:9/"} if moment == "undo" else {}
+        self.instance = make_instance(
+            "acme-live", runs=None, host=host, path=str(self.site.path), health_timeout_s=2, **commands, **fails
+        )
+        note_version(self.instance, "1.0", now=clock.now())
+        for name in HOOKS.values():
+            if name != moment:
+                self.go(name)
+        self.upgrade = start_upgrades([self.instance], actor=COMMAND, now=clock.now()).upgrades.get()
+        self.supervisor.start()
+        wait_until(lambda: f"{moment} says 5".encode() in self.log_kept(), PATIENCE)
+
+    def go(self, name: str) -> None:
+        """Lets a hook come to its end."""
+        (self.site.path / f"go-{name}").touch()
+
+    def await_end(self) -> None:
+        wait_until(lambda: bool(Upgrade.objects.get().ended_at), PATIENCE)
+        self.upgrade.refresh_from_db()
+
+    def end(self) -> None:
+        self.supervisor.kill()
+        for name in HOOKS.values():
+            self.go(name)
+
+    # What the host knows, and what the dashboard does.
+
+    def ran(self) -> list[str]:
+        """The hooks, in the order in which they began."""
+        return (self.site.path / "ran").read_text().split()
+
+    def log_on_host(self) -> bytes:
+        return (self.site.upgrade(self.upgrade.pk) / "log").read_bytes()
+
+    def log_kept(self) -> bytes:
+        return read_log(self.upgrade, 0, 10**8)
+
+    def runner(self) -> int:
+        return int((self.site.upgrade(self.upgrade.pk) / "runner").read_text().split()[0])
+
+    def step(self) -> int:
+        """The number of the process group that runs now."""
+        return int((self.site.upgrade(self.upgrade.pk) / "step").read_text().split()[0])
+
+    def cut_database(self) -> None:
+        """Every session but the tests' own ends at once, as when the server is restarted."""
+        with psycopg.connect(
+            host=connection.connection.info.host,
+            user=connection.connection.info.user,
+            dbname=connection.connection.info.dbname,
+        ) as other:
+            mine = (other.info.backend_pid, connection.connection.info.backend_pid)
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND NOT pid = ANY(%s)",
+                [list(mine)],
+            )
+
+    def kill_on_host(self, *, step_too: bool) -> None:
+        step = self.step()
+        os.kill(self.runner(), signal.SIGKILL)
+        if step_too:
+            os.killpg(step, signal.SIGKILL)
