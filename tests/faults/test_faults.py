@@ -114,14 +114,13 @@ def test_packets_that_are_dropped_silently_change_no_outcome(far_world: World, n
 
 @pytest.mark.parametrize("step_too", [pytest.param(True, id="reboot"), pytest.param(False, id="runner")])
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_host_that_loses_what_ran_there_leaves_the_site_to_a_person(
-    world: World, moment: str, *, step_too: bool
-) -> None:
-    """Nobody knows how far the step came, so nothing is run again, and nothing goes back by itself."""
+def test_what_a_host_loses_is_neither_run_again_nor_taken_back(world: World, moment: str, *, step_too: bool) -> None:
+    """Nobody knows how far the step came. What only prepared has changed nothing; anything later needs a person."""
     world.begin(moment)
     world.kill_on_host(step_too=step_too)
     world.go(moment)
     world.await_end()
     assert world.ran() == RAN[moment][: RAN[moment].index(moment) + 1]
     assert world.log_kept() == world.log_on_host()
-    assert (world.upgrade.outcome, world.upgrade.end_code) == (Outcome.NEEDS_A_PERSON, EndCode.RUNNER_GONE)
+    expected = Outcome.FAILED_CLEAN if moment == "backup" else Outcome.NEEDS_A_PERSON
+    assert (world.upgrade.outcome, world.upgrade.end_code) == (expected, EndCode.RUNNER_GONE)
