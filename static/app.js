@@ -240,17 +240,13 @@ function moveError(step) {
 
 /* ---- a form that is on its way is not sent again; one that htmx sends says so itself ---- */
 
-const buttonsOf = (form) => [...form.elements].filter((element) => element.type === "submit");
+const setSent = (form, sent) => [...form.elements].forEach((element) => { if (element.type === "submit") element.disabled = sent; });
 
 document.addEventListener("submit", (event) => {
-  const form = event.target;
-  if (event.defaultPrevented || form.method !== "post") return;
-  /* after the browser has read which button it was */
-  setTimeout(() => buttonsOf(form).forEach((button) => { button.disabled = true; }));
+  if (event.defaultPrevented || event.target.method !== "post") return;
+  setTimeout(() => setSent(event.target, true)); /* the browser has to read first which button it was */
 });
-window.addEventListener("pageshow", (event) => {
-  if (event.persisted) all("form[method=post]").flatMap(buttonsOf).forEach((button) => { button.disabled = false; });
-});
+window.addEventListener("pageshow", (event) => { if (event.persisted) all("form[method=post]").forEach((form) => setSent(form, false)); });
 
 /* ---- htmx ---- */
 
