@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from releasemgr.lib import clock
 from releasemgr.lib.permission import person
 from releasemgr.models import Sent
+from releasemgr.pages.acting import wants_preview
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -52,8 +53,8 @@ def once(view: View[P]) -> View[P]:
 
 
 def _token(request: HttpRequest) -> UUID | None:
-    """None also where it cannot be read: the form is then like one without."""
+    """None for a preview, and where it cannot be read: the form is then like one without."""
     try:
-        return UUID(request.POST["once"]) if request.method == "POST" else None
+        return None if wants_preview(request) else UUID(request.POST["once"])
     except (KeyError, ValueError):
         return None

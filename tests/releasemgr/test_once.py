@@ -85,6 +85,9 @@ def test_a_site_is_put_on_hold_once(client: Client, support: User) -> None:
     answers = [client.post("/sites/acme-live/skip/", form) for _time in range(2)]
     assert [answer.headers["Location"] for answer in answers] == [site.get_absolute_url()] * 2
     assert Hold.objects.count() == 1
+    assert "sent twice" in client.get(site.get_absolute_url()).content.decode()
+    late = client.post("/sites/acme-live/skip/", form | {"preview": "1"})
+    assert (late.status_code, "sent twice" in late.content.decode()) == (200, False)
 
 
 @pytest.mark.django_db(transaction=True)
