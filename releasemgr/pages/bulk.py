@@ -18,8 +18,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
-from builds.choices import ChannelName
+from builds.maturity import CHANNELS, channel_heads
 from builds.models import Build
+from builds.services import gather_builds
 from instances.choices import PinEndChoice
 from instances.exceptions import InvalidInput, NothingToUndo, Overtaken, TargetsRefused, UnknownSite
 from instances.models import Instance, Tag
@@ -334,8 +335,9 @@ def _choices(page: Page) -> dict[str, Any]:
     """What the fields offer."""
     if page.kind is TargetAct:
         builds = Build.objects.order_by("-version_key").filter(withdrawn_at=None)
+        heads = channel_heads(gather_builds().values())
         return {
-            "channels": list(reversed(ChannelName.values)),
+            "channels": [(one.channel, head.version if (head := heads[one]) else "") for one in reversed(CHANNELS)],
             "builds": [build.version for build in builds],
             "ends": PinEndChoice.choices,
             "going_back": page.act.going_back if isinstance(page.act, TargetAct) else [],

@@ -212,6 +212,12 @@ def test_t7_a_conflicting_change_of_one_site_refuses_the_whole_and_is_shown(mana
     assert slugs_with(target_channel="stable") == []
 
 
+def test_each_channel_says_what_build_it_has(manager: Client) -> None:
+    answer = manager.get(f"{TARGET}?{ALL_TESTS_OF_TWO_ON_41}")
+    assert answer.context["channels"] == [("stable", "4.1.2"), ("release", "4.1.2"), ("beta", "4.2"), ("alpha", "4.2")]
+    assert 'stable <span class="muted">4.1.2</span>' in answer.content.decode()
+
+
 def test_many_live_sites_want_their_number_typed(manager: Client) -> None:
     for number in range(3):
         make_instance(f"more-{number}", runs="4.1.2")
