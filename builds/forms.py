@@ -245,6 +245,7 @@ class ReleaseForm(forms.Form):
     """Offers the builds of a halt again."""
 
     reason = ReasonField(gettext_lazy("Offering a build again needs a reason."))
+    seen = SeenField()
 
 
 class ChannelPolicyForm(forms.Form):

@@ -93,6 +93,13 @@ class HostKeyMismatch(InstanceError):
     """The fingerprint that the person saw is not the one that the host offers now (U6)."""
 
 
+class VouchesForOthers(InstanceError):
+    """The authority vouches for other hosts than the person saw (U6)."""
+
+    def __init__(self, authority: object) -> None:
+        super().__init__(f"{authority} vouches for other hosts than you saw. Nothing was changed. Compare and confirm.")
+
+
 class DirectoryMismatch(InstanceError):
     """The directory is not marked as the person saw it."""
 

@@ -137,13 +137,14 @@ class ExtendForm(SeenForm):
     field_order = ("ends_at", "reason")
 
 
-class DeletionForm(forms.Form):
+class DeletionForm(SeenForm):
     """What is deleted is gone: its name is typed."""
 
     reason = forms.CharField(
         required=False, max_length=LONGEST_REASON, label=gettext_lazy("Reason (optional, shown in the history)")
     )  # fmt: skip
     typed = forms.CharField(widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    field_order = ("reason", "typed")
 
     def __init__(self, *args: Any, name: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -301,7 +302,7 @@ class SiteForm(forms.ModelForm, SeenForm):  # type: ignore[type-arg] # generic i
         """The verb checks the row: a form changes none."""
 
 
-class ReasonForm(forms.Form):
+class ReasonForm(SeenForm):
     reason = forms.CharField(max_length=LONGEST_REASON, label=gettext_lazy("Reason, shown to everyone"))
 
 
@@ -318,6 +319,15 @@ class AuthorityForm(ReasonForm):
     field_order = ("names", "key", "reason")
 
 
+class RemovalForm(ReasonForm):
+    """`shown` has the names of the hosts that lose their approved key, with blanks between."""
+
+    shown = forms.CharField(required=False, max_length=100_000, widget=forms.HiddenInput)
+
+    def clean_shown(self) -> list[str]:
+        return str(self.cleaned_data["shown"]).split()
+
+
 class ClaimForm(forms.Form):
     """`seen` is the mark that the person saw in the directory."""
 
@@ -326,6 +336,7 @@ class ClaimForm(forms.Form):
 
 
 class RetryForm(forms.Form):
+    seen = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
     note = forms.CharField(
         max_length=2000, label=gettext_lazy("What has changed since it failed"),
         widget=forms.Textarea(attrs={"rows": 3}),

@@ -13,6 +13,10 @@ class UpgradeChanged(UpgradeError):
     """The upgrade is not in the state that the caller saw; nothing was done."""
 
 
+class ReportedMeanwhile(UpgradeError):
+    """The site has reported another version than the caller saw; nothing was done."""
+
+
 class NothingToUpgrade(UpgradeError):
     """A manual run was asked for no site at all."""
 

@@ -52,6 +52,10 @@ class UpgradeNowForm(forms.Form):
 
 
 class UnlockForm(forms.Form):
+    """With the last change of the site that the page showed, and the version that it then reported (T7)."""
+
+    seen = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
+    reported = forms.CharField(required=False, strip=False, max_length=200, widget=forms.HiddenInput)
     note = forms.CharField(
         label=_("What you found on the site"),
         max_length=2000,
@@ -60,19 +64,13 @@ class UnlockForm(forms.Form):
     )
 
 
-class UpgradeActForm(forms.Form):
-    reason = forms.CharField(
-        label=_("Reason, shown to everyone"), max_length=1000, widget=forms.Textarea(attrs={"rows": 2})
-    )
-
-
 class ReasonForm(forms.Form):
-    """Why somebody does something about a run, and the last change of it that they saw (T7)."""
+    """Why somebody does something about a run or an upgrade, and the last change that they saw (T7)."""
 
     reason = forms.CharField(
         label=_("Reason, shown to everyone"), max_length=1000, widget=forms.Textarea(attrs={"rows": 2})
     )
-    seen = forms.IntegerField(widget=forms.HiddenInput)
+    seen = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
 
 
 class RetryForm(forms.Form):
@@ -92,6 +90,7 @@ class RetryForm(forms.Form):
 class NightsForm(forms.Form):
     """What the page was shown to do, and why; switching them on needs no reason."""
 
+    seen = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
     switch = forms.ChoiceField(choices=[("on", "on"), ("off", "off")], widget=forms.HiddenInput)
     reason = forms.CharField(
         label=_("Reason, shown to everyone"), required=False, max_length=500,

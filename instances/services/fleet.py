@@ -95,19 +95,24 @@ def change_site(
     return _change(site, values, actor, now, reason, seen)
 
 
-def delete_customer(customer: Customer, *, actor: Actor, now: datetime, reason: str = "") -> None:
-    """Raises StillInUse while a site or a freeze belongs to it."""
-    _delete(customer, actor, now, reason)
+def delete_customer(
+    customer: Customer, *, actor: Actor, now: datetime, reason: str = "", seen: int | None = None
+) -> None:
+    """Raises StillInUse while a site or a freeze belongs to it, or ChangedMeanwhile."""
+    _delete(customer, actor, now, reason, seen)
 
 
-def delete_host(host: Host, *, actor: Actor, now: datetime, reason: str = "") -> None:
-    """Raises StillInUse while a site is on it."""
-    _delete(host, actor, now, reason)
+def delete_host(host: Host, *, actor: Actor, now: datetime, reason: str = "", seen: int | None = None) -> None:
+    """Raises StillInUse while a site is on it, or ChangedMeanwhile."""
+    _delete(host, actor, now, reason, seen)
 
 
-def delete_site(site: Instance, *, actor: Actor, now: datetime, reason: str = "") -> None:
-    """Raises StillInUse once it has had an upgrade. Its holds, windows and tags go with it; its history stays."""
-    _delete(site, actor, now, reason)
+def delete_site(site: Instance, *, actor: Actor, now: datetime, reason: str = "", seen: int | None = None) -> None:
+    """Its holds, windows and tags go with it; its history stays.
+
+    Raises StillInUse once it has had an upgrade, or ChangedMeanwhile.
+    """
+    _delete(site, actor, now, reason, seen)
 
 
 def set_tags(
@@ -211,9 +216,10 @@ def _change(
     return True
 
 
-def _delete(row: Row, actor: Actor, now: datetime, reason: str) -> None:
+def _delete(row: Row, actor: Actor, now: datetime, reason: str, seen: int | None) -> None:
     with transaction.atomic():
         fresh = type(row)._default_manager.select_for_update().get(pk=row.pk)
+        refuse_unless_seen(fresh, seen)
         record(f"{_word(row)}.deleted", fresh, actor=actor, now=now, before=all_of(fresh), reason=reason)
         try:
             fresh.delete()

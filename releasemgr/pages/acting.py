@@ -5,17 +5,16 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from django import forms
-from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from builds.exceptions import BuildError, FieldRefused
 from builds.exceptions import ReasonMissing as BuildReasonMissing
-from instances.exceptions import InstanceError, InvalidInput
+from instances.exceptions import InstanceError, InvalidInput, VouchesForOthers
 from instances.forms import SeenForm
 from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.choices import Colour
-from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
+from releasemgr.lib.history.services import ChangedMeanwhile, Subject, last_seen
 from releasemgr.lib.permission import person
 from releasemgr.pages.foreseen import Said
 from releasemgr.pages.meanwhile import meanwhile_words
@@ -57,6 +56,7 @@ def carried_out(form: forms.Form, act: Callable[[Given], T], now: datetime) -> t
         _refuse(form, "reason", str(refused))
     except InstanceError as refused:
         _refuse(form, "", str(refused))
+        return None, CONFLICT if isinstance(refused, VouchesForOthers) else INVALID
     except ChangedMeanwhile as refused:
         _refuse(form, "", meanwhile_words(refused, now))
         return None, CONFLICT
@@ -83,7 +83,7 @@ def foreseen(form: SeenForm, foresee: Callable[[Given], Said]) -> Said | None:
         return Said(Colour.WARN, _("This cannot be saved."), "", str(refused))
 
 
-def with_seen(form: forms.Form, subject: Model, status: int) -> forms.Form:
+def with_seen(form: forms.Form, subject: Subject, status: int) -> forms.Form:
     """The same form, with what its next answer will have seen (T7)."""
     seen = seen_of(form, subject, status)
     if form.is_bound:
@@ -93,7 +93,7 @@ def with_seen(form: forms.Form, subject: Model, status: int) -> forms.Form:
     return form
 
 
-def seen_of(form: forms.Form, subject: Model, status: int) -> int:
+def seen_of(form: forms.Form, subject: Subject, status: int) -> int:
     """What was seen when the form was opened; what is there now, only once a conflict has shown it (T7)."""
     posted = form.data.get("seen", "") if form.is_bound and status != CONFLICT else ""
     return int(posted) if str(posted).isascii() and str(posted).isdigit() else last_seen(subject)

@@ -18,7 +18,7 @@ from instances.models import Customer, Host, Instance
 from instances.services import delete_customer, delete_host, delete_site
 from releasemgr.lib import clock
 from releasemgr.lib.permission import needs
-from releasemgr.pages.acting import CONFLICT, INVALID, SAVED, actor_of
+from releasemgr.pages.acting import CONFLICT, SAVED, Given, actor_of, carried_out, with_seen
 
 
 @dataclass(frozen=True)
@@ -59,28 +59,34 @@ def host(request: HttpRequest, name: str) -> HttpResponse:
 
 def _answer(request: HttpRequest, going: Going) -> HttpResponse:
     form = DeletionForm(request.POST or None, name=going.name)
-    if refusal := _tried(request, going, ""):
+    if refusal := _why_not(request, going):
         return _page(request, going, form, CONFLICT if form.is_bound else SAVED, refusal)
-    if not form.is_valid():
-        return _page(request, going, form, INVALID if form.is_bound else SAVED)
-    if refusal := _tried(request, going, form.cleaned_data["reason"], keep=True):
-        return _page(request, going, form, CONFLICT, refusal)
+    if not form.is_bound:
+        return _page(request, going, form, SAVED)
+
+    def act(given: Given) -> bool:
+        going.delete(going.row, actor=actor_of(request), now=clock.now(), reason=given["reason"], seen=given["seen"])
+        return True
+
+    deleted, status = carried_out(form, act, clock.now())
+    if not deleted:
+        return _page(request, going, form, status)
     messages.success(request, _("%(name)s is deleted.") % {"name": going.name})
     return redirect(going.after)
 
 
 def _page(request: HttpRequest, going: Going, form: DeletionForm, status: int, refusal: str = "") -> HttpResponse:
-    context = {"going": going, "form": form, "refusal": refusal}
+    context = {"going": going, "form": with_seen(form, going.row, status), "refusal": refusal}
     return render(request, "instances/deletion.html", context, status=status)
 
 
-def _tried(request: HttpRequest, going: Going, reason: str, *, keep: bool = False) -> str:
-    """Why it cannot be deleted; empty where it can. Unless it is to be kept, the deletion is taken back."""
+def _why_not(request: HttpRequest, going: Going) -> str:
+    """Why it cannot be deleted, told before anybody types its name: it is tried, and taken back. Empty where it can."""
     try:
         with transaction.atomic():
             row = type(going.row)._default_manager.get(pk=going.row.pk)
-            going.delete(row, actor=actor_of(request), now=clock.now(), reason=reason)
-            transaction.set_rollback(not keep)
+            going.delete(row, actor=actor_of(request), now=clock.now())
+            transaction.set_rollback(True)
     except StillInUse as refused:
         return str(refused)
     return ""

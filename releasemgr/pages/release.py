@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods
 from builds.forms import ReleaseForm
 from releasemgr.lib import clock
 from releasemgr.lib.permission import needs
-from releasemgr.pages.acting import SAVED, actor_of, carried_out
+from releasemgr.pages.acting import SAVED, actor_of, carried_out, with_seen
 from releasemgr.pages.found import build_or_404
 from releasemgr.pages.outlook import tonight_of
 from upgrades.halting import HaltCode
@@ -34,9 +34,7 @@ def release(request: HttpRequest, version: str, number: int) -> HttpResponse:
     status = SAVED
     if form.is_bound:
         actor = actor_of(request)
-        saved, status = carried_out(
-            form, lambda given: release_builds(halt, actor=actor, now=now, reason=given["reason"]), now
-        )
+        saved, status = carried_out(form, lambda given: release_builds(halt, actor=actor, now=now, **given), now)
         if saved:
             messages.success(request, _("%(versions)s is offered to sites again.") % {"versions": _versions(halt)})
             return redirect(build)
@@ -46,7 +44,7 @@ def release(request: HttpRequest, version: str, number: int) -> HttpResponse:
         "build": build,
         "halt": halt,
         "why": halt_sentence(HaltCode(halt.code), halt.values),
-        "form": form,
+        "form": with_seen(form, halt.run, status),
         "title": title,
         "verb": title,
         "back": build.get_absolute_url(),

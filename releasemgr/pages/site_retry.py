@@ -10,7 +10,7 @@ from instances.forms import RetryForm
 from instances.models import Instance
 from releasemgr.lib import clock
 from releasemgr.lib.permission import needs
-from releasemgr.pages.acting import CONFLICT, SAVED, Given, actor_of, carried_out
+from releasemgr.pages.acting import SAVED, Given, actor_of, carried_out, with_seen
 from releasemgr.pages.foreseen import foresee_site
 from releasemgr.pages.site import DECIDE, load_site
 from upgrades.choices import EndCode, Outcome
@@ -38,7 +38,8 @@ def retry(request: HttpRequest, slug: str, number: int) -> HttpResponse:
         return _page(request, shown, upgrade, form)
 
     def act(given: Given) -> Instance:
-        return let_retry(upgrade, actor=actor_of(request), now=clock.now(), note=given["note"])
+        said = {"note": given["note"], "seen": given["seen"]}
+        return let_retry(upgrade, actor=actor_of(request), now=clock.now(), **said)
 
     saved, status = carried_out(form, act, clock.now())
     if saved is None:
@@ -56,11 +57,12 @@ def _page(
     def act() -> None:
         let_retry(upgrade, actor=actor_of(request), now=now, note="–")
 
-    said = foresee_site(act, shown, next_night(now), now) if status != CONFLICT else None
+    upgrade.refresh_from_db(fields=["retried_at"])
+    said = foresee_site(act, shown, next_night(now), now) if is_parking(upgrade) else None
     context = {
         "site": shown,
         "upgrade": upgrade,
-        "form": form,
+        "form": with_seen(form, shown, status),
         "said": said,
         "sentence": end_sentence(Outcome(upgrade.outcome or ""), EndCode(upgrade.end_code), upgrade.end_values),
     }

@@ -185,11 +185,11 @@ def test_a_site_is_added_with_its_default_target_windows_and_tags(writer: Client
 
 
 def test_a_site_without_upgrades_is_deleted_by_its_name_and_one_with_them_is_not(admin: Client, site: Instance) -> None:
-    assert admin.post(f"{PAGE}delete/", {"typed": "acme"}).status_code == 422
+    assert admin.post(f"{PAGE}delete/", {"typed": "acme", "seen": "0"}).status_code == 422
     upgrade = make_upgrade(instance=site)
-    refused = admin.post(f"{PAGE}delete/", {"typed": "acme-live"})
+    refused = admin.post(f"{PAGE}delete/", {"typed": "acme-live", "seen": "0"})
     upgrade.delete()
-    admin.post(f"{PAGE}delete/", {"typed": "acme-live", "reason": "Moved away"})
+    admin.post(f"{PAGE}delete/", {"typed": "acme-live", "reason": "Moved away", "seen": "0"})
 
     assert refused.status_code == 409
     assert "acme-live cannot be deleted: it has upgrades." in text(refused)
@@ -209,8 +209,8 @@ def test_p11_a_parked_site_says_why_and_a_person_lets_the_nights_try_again(write
 
     page = text(writer.get(PAGE))
     asked = text(writer.get(address))
-    refused = writer.post(address, {"note": " "})
-    answer = writer.post(address, {"note": "More disk"}, follow=True)
+    refused = writer.post(address, {"note": " ", "seen": "0"})
+    answer = writer.post(address, {"note": "More disk", "seen": "0"}, follow=True)
 
     assert "The nights do not try 4.3 here again until a person decides." in page
     assert "no space" in page
@@ -256,7 +256,7 @@ def test_a_customer_or_host_with_sites_is_not_deleted(admin: Client, site: Insta
         assert "it has sites" in text(answer)
     site.delete()
     for address, name in (("/customers/acme/delete/", "acme"), ("/hosts/web1/delete/", "web1")):
-        assert admin.post(address, {"typed": name}).status_code == 302
+        assert admin.post(address, {"typed": name, "seen": "0"}).status_code == 302
     assert not Customer.objects.exists()
     assert not Host.objects.exists()
 

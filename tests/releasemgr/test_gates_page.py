@@ -156,8 +156,8 @@ def test_a_build_names_the_run_that_it_halted_and_is_offered_again_with_a_reason
     assert f'<a href="{address}">Offer it again…</a>' in html
     assert "1 site upgrades tonight that would have stayed." in words(manager.get(address))
 
-    assert manager.post(address, {"reason": ""}).status_code == 422
-    manager.post(address, {"reason": "It was the disk."})
+    assert manager.post(address, {"reason": "", "seen": "0"}).status_code == 422
+    manager.post(address, {"reason": "It was the disk.", "seen": "0"})
 
     halt.refresh_from_db()
     assert (halt.released_by, halt.release_reason) == (release_manager, "It was the disk.")

@@ -13,6 +13,7 @@ from instances.models import Host, HostAuthority
 from instances.services import add_authority, approve_host_key, authorities_of, note_certified
 from releasemgr.lib.actors import COMMAND
 from releasemgr.lib.history.models import Change
+from releasemgr.lib.history.services import last_seen
 from tests.commands import json_of, refusal_of, text_of
 from tests.factories import HOST_KEY, NOW, make_host
 
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 CA = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK0wmN/Cr3JXqmLW7u+g9pTh+wyqDHpSQEIQczXkVx9q"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4TRpNePnAS"
 PAGE = "/hosts/authorities/"
-GIVEN = {"names": "*.example.net", "key": f"{CA} ca@example", "reason": "Ours"}
+GIVEN = {"names": "*.example.net", "key": f"{CA} ca@example", "reason": "Ours", "seen": "0"}
 
 
 @pytest.fixture
@@ -101,11 +102,12 @@ def test_removing_one_takes_back_what_it_vouched_for_and_nothing_that_a_person_a
     remove = f"{PAGE}{authority.pk}/remove/"
     assert "1 host loses its approved key" in client.get(remove).content.decode()
 
-    unseen = client.post(remove, {"reason": "Stolen", "shown": ""})
+    seen = str(last_seen(authority))
+    unseen = client.post(remove, {"reason": "Stolen", "shown": "", "seen": seen})
     assert unseen.status_code == 409
-    assert "vouches for other hosts than when you opened this page" in unseen.content.decode()
-    assert 'name="shown" value="web1"' in unseen.content.decode()
-    said = {"reason": "Stolen", "shown": "web1"}
+    assert "vouches for other hosts than you saw. Nothing was changed." in unseen.content.decode()
+    assert 'name="shown" value="web1 "' in unseen.content.decode()
+    said = {"reason": "Stolen", "shown": "web1", "seen": seen}
     empty, done = client.post(remove, said | {"reason": ""}), client.post(remove, said, follow=True)
 
     assert empty.status_code == 422

@@ -63,9 +63,9 @@ def test_the_page_says_what_a_cancel_does_at_this_moment(manager: Client, phase:
 def test_a_person_cancels_and_the_upgrade_s_page_says_what_it_waits_for(manager: Client) -> None:
     upgrade = running("Migrate")
     path = f"/upgrades/{upgrade.pk}/cancel/"
-    missing = manager.post(path, {"reason": " "})
+    missing = manager.post(path, {"reason": " ", "seen": "0"})
     assert missing.status_code == 422
-    answer = manager.post(path, {"reason": "Wrong build."}, follow=True)
+    answer = manager.post(path, {"reason": "Wrong build.", "seen": "0"}, follow=True)
     assert answer.redirect_chain == [(f"/upgrades/{upgrade.pk}/", 302)]
     page = answer.content.decode()
     assert "is asked to end upgrade" in page

@@ -199,9 +199,9 @@ def test_p11_a_parked_upgrade_leads_to_the_one_page_that_lets_the_nights_try_aga
     path = f"/sites/acme/retry/{failed.pk}/"
     assert path in manager.get(f"/upgrades/{failed.pk}/").content.decode()
 
-    assert manager.post(path, {"note": ""}).status_code == 422
-    assert manager.post(path, {"note": "Disk cleared."}).status_code == 302
-    again = manager.post(path, {"note": "Me too."}, follow=True)
+    assert manager.post(path, {"note": "", "seen": "0"}).status_code == 422
+    assert manager.post(path, {"note": "Disk cleared.", "seen": "0"}).status_code == 302
+    again = manager.post(path, {"note": "Me too.", "seen": "0"}, follow=True)
 
     assert "Nothing was changed." in again.content.decode()
     failed.refresh_from_db()
@@ -241,13 +241,13 @@ def test_p5_nights_are_switched_off_and_on_by_who_may(client: Client, support: U
     client.force_login(release_manager)
     assert client.put("/runs/nights/").status_code == 405
 
-    assert client.post("/runs/nights/", {"switch": "off", "reason": ""}).status_code == 422
+    assert client.post("/runs/nights/", {"switch": "off", "reason": "", "seen": "0"}).status_code == 422
     assert Policy.objects.get().nights_off_since is None
-    assert client.post("/runs/nights/", {"switch": "off", "reason": "Audit."}).status_code == 302
+    assert post(client, "/runs/nights/", switch="off", reason="Audit.").status_code == 302
     policy = Policy.objects.get()
     assert (policy.nights_off_since, policy.nights_off_by, policy.nights_off_reason) == (NOW, release_manager, "Audit.")
     assert "Nothing of this happens" in client.get("/runs/tonight/").content.decode()
-    assert client.post("/runs/nights/", {"switch": "on"}).status_code == 302
+    assert post(client, "/runs/nights/", switch="on").status_code == 302
     assert Policy.objects.get().nights_off_since is None
     assert list(Change.objects.values_list("kind", flat=True)) == ["nights.switched_on", "nights.switched_off"]
 

@@ -336,7 +336,8 @@ def test_u2_a_release_manager_unlocks_a_site_with_a_note(client: Client, release
     page = client.get(f"/upgrades/{upgrade.pk}/").content.decode()
     assert "Unlock the site" in page
 
-    reply = client.post(f"/upgrades/{upgrade.pk}/unlock/", {"note": " It answers. "}, follow=True)
+    said = {"note": " It answers. ", "seen": "0", "reported": "1.0"}
+    reply = client.post(f"/upgrades/{upgrade.pk}/unlock/", said, follow=True)
 
     upgrade.refresh_from_db()
     other.refresh_from_db()
@@ -352,7 +353,7 @@ def test_u2_unlocking_without_a_note_is_refused(client: Client, release_manager:
     upgrade = stuck()
     client.force_login(release_manager)
 
-    reply = client.post(f"/upgrades/{upgrade.pk}/unlock/", {"note": "  "})
+    reply = client.post(f"/upgrades/{upgrade.pk}/unlock/", {"note": "  ", "seen": "0"})
 
     upgrade.refresh_from_db()
     assert reply.status_code == 422
@@ -364,7 +365,7 @@ def test_u2_the_second_decision_changes_nothing(client: Client, release_manager:
     upgrade = stuck(decided_at=NOW, decided_by=viewer, decision_note="First.")
     client.force_login(release_manager)
 
-    reply = client.post(f"/upgrades/{upgrade.pk}/unlock/", {"note": "Second."}, follow=True)
+    reply = client.post(f"/upgrades/{upgrade.pk}/unlock/", {"note": "Second.", "seen": "0"}, follow=True)
 
     upgrade.refresh_from_db()
     assert (upgrade.decided_by, upgrade.decision_note) == (viewer, "First.")

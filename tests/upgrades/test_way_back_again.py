@@ -222,8 +222,8 @@ def test_a_person_runs_the_way_back_from_the_page(client: Client, release_manage
     client.force_login(release_manager)
     path = f"/upgrades/{upgrade.pk}/go-back/"
     assert "runs once more on the site" in client.get(path).content.decode()
-    assert client.post(path, {"reason": ""}).status_code == 422
-    answer = client.post(path, {"reason": "Disk is free again."}, follow=True)
+    assert client.post(path, {"reason": "", "seen": "0"}).status_code == 422
+    answer = client.post(path, {"reason": "Disk is free again.", "seen": "0"}, follow=True)
     assert "runs once more" in answer.content.decode()
     assert Upgrade.objects.get().status == UpgradeState.ROLLING_BACK
     assert "does not wait for a person" in client.get(path, follow=True).content.decode()

@@ -145,13 +145,17 @@ def end_run(run: Run, *, actor: Actor, now: datetime, reason: str, seen: int | N
     return number
 
 
-def release_builds(halt: RunHalt, *, actor: Actor, now: datetime, reason: str) -> RunHalt:
-    """Offers the builds whose failures halted a run to sites again (P5). Raises ReasonMissing or RunChanged."""
+def release_builds(halt: RunHalt, *, actor: Actor, now: datetime, reason: str, seen: int | None = None) -> RunHalt:
+    """Offers the builds whose failures halted a run to sites again (P5).
+
+    Raises ReasonMissing, RunChanged, or ChangedMeanwhile for its run.
+    """
     _need(reason, "Offering a build again needs a reason.")
     with transaction.atomic():
         halt = RunHalt.objects.select_for_update(of=("self",)).select_related("run").get(pk=halt.pk)
         if halt.released_at:
             raise RunChanged("The builds of this halt are offered again already.")
+        refuse_unless_seen(halt.run, seen)
         _release(halt, actor=actor, now=now, reason=reason)
         record("run.builds_released", halt.run, actor=actor, now=now, reason=reason)
     return halt

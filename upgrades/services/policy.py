@@ -111,10 +111,10 @@ def _change(
         record(kind, row, actor=actor, now=now, before=was, after=is_now, reason=reason)
 
 
-def switch_nights_off(*, actor: Actor, now: datetime, reason: str) -> bool:
+def switch_nights_off(*, actor: Actor, now: datetime, reason: str, seen: int | None = None) -> bool:
     """No night plans anything until they are switched on again, and whether this call did it (P5).
 
-    Raises ReasonMissing.
+    Raises ReasonMissing or ChangedMeanwhile.
     """
     if not reason.strip():
         raise ReasonMissing("Switching the nights off needs a reason.")
@@ -122,18 +122,20 @@ def switch_nights_off(*, actor: Actor, now: datetime, reason: str) -> bool:
         policy = Policy.objects.select_for_update().get()
         if policy.nights_off_since:
             return False
+        refuse_unless_seen(policy, seen)
         policy.nights_off_since, policy.nights_off_by, policy.nights_off_reason = now, actor.user, reason.strip()
         policy.save(update_fields=["nights_off_since", "nights_off_by", "nights_off_reason"])
         record("nights.switched_off", policy, actor=actor, now=now, reason=reason)
     return True
 
 
-def switch_nights_on(*, actor: Actor, now: datetime, reason: str = "") -> bool:
-    """Lets nights run again, and whether this call did it."""
+def switch_nights_on(*, actor: Actor, now: datetime, reason: str = "", seen: int | None = None) -> bool:
+    """Lets nights run again, and whether this call did it. Raises ChangedMeanwhile."""
     with transaction.atomic():
         policy = Policy.objects.select_for_update().get()
         if policy.nights_off_since is None:
             return False
+        refuse_unless_seen(policy, seen)
         policy.nights_off_since, policy.nights_off_by, policy.nights_off_reason = None, None, ""
         policy.save(update_fields=["nights_off_since", "nights_off_by", "nights_off_reason"])
         record("nights.switched_on", policy, actor=actor, now=now, reason=reason)

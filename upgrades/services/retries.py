@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef
 
 from instances.models import Instance
 from releasemgr.lib.actors import Actor
-from releasemgr.lib.history.services import record
+from releasemgr.lib.history.services import record, refuse_unless_seen
 from upgrades.choices import CONNECTION_TROUBLE, GOOD, PARKING, PARKS_NOTHING, Outcome, RunKind
 from upgrades.exceptions import NothingToUpgrade, ReasonMissing, UpgradeChanged
 from upgrades.models import Run, Upgrade
@@ -62,17 +62,19 @@ def retry_failed(
     )  # fmt: skip
 
 
-def let_retry(upgrade: Upgrade, *, actor: Actor, now: datetime, note: str) -> Instance:
+def let_retry(upgrade: Upgrade, *, actor: Actor, now: datetime, note: str, seen: int | None = None) -> Instance:
     """Lets the nights try this build on this site again, however often it failed there, with a reason (P11).
 
-    Raises ReasonMissing, or UpgradeChanged where it is not parked.
+    Raises ReasonMissing, UpgradeChanged where it is not parked, or ChangedMeanwhile for its site.
     """
     if not note.strip():
         raise ReasonMissing("Letting the nights try again needs a reason: say what has changed.")
     with transaction.atomic():
+        site = Instance.objects.select_for_update(no_key=True).get(pk=upgrade.instance_id)
         parked = Upgrade.objects.parking()
         if not parked.filter(pk=upgrade.pk).exists():
             raise UpgradeChanged(f"Upgrade {upgrade.pk} is not parked.")
+        refuse_unless_seen(site, seen)
         same = parked.filter(instance=upgrade.instance_id, build=upgrade.build_id)
         same.update(retried_at=now, retried_by=actor.user, retry_note=note.strip())
         record("site.unparked", upgrade.instance, actor=actor, now=now, reason=note, after={"upgrade": upgrade.pk})

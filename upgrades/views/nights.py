@@ -12,19 +12,20 @@ from django.views.decorators.http import require_http_methods
 from releasemgr.lib import clock, words
 from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.components import Confirm
+from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
 from releasemgr.lib.permission import needs, person
 from upgrades.forms import NightsForm
 from upgrades.models import Policy
 from upgrades.services.planning import next_night, plan_night
 from upgrades.services.policy import switch_nights_off, switch_nights_on
-from upgrades.views.run_actions import HALT
+from upgrades.views.run_actions import HALT, conflict_words
 
 
 @needs(HALT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def nights(request: HttpRequest) -> HttpResponse:
     """The form carries what it was shown to do, so that two people do not undo each other (T7)."""
-    policy = Policy.objects.select_related("nights_off_by").get()
+    policy = _policy()
     are_off = policy.nights_off_since is not None
     if request.method != "POST":
         return _page(request, policy, NightsForm(initial={"switch": "on" if are_off else "off"}))
@@ -33,26 +34,42 @@ def nights(request: HttpRequest) -> HttpResponse:
         return _page(request, policy, form, status=409)
     if not form.is_valid():
         return _page(request, policy, form, status=422)
-    switch_on = form.cleaned_data["switch"] == "on"
+    switch_on = form.cleaned_data.pop("switch") == "on"
     verb = switch_nights_on if switch_on else switch_nights_off
-    actor = Actor(Origin.PAGE, person(request))
-    if not verb(actor=actor, now=clock.now(), reason=form.cleaned_data["reason"]):
-        policy = Policy.objects.select_related("nights_off_by").get()
-        return _page(request, policy, form, status=409)
+    try:
+        done = verb(actor=Actor(Origin.PAGE, person(request)), now=clock.now(), **form.cleaned_data)
+    except ChangedMeanwhile as refused:
+        return _page(request, _policy(), form, status=409, conflict=conflict_words(refused))
+    if not done:
+        return _page(request, _policy(), form, status=409)
     messages.success(request, _("Nights are switched on.") if switch_on else _("Nights are switched off."))
     return redirect("tonight")
 
 
-def _page(request: HttpRequest, policy: Policy, form: NightsForm, *, status: int = 200) -> HttpResponse:
+def _policy() -> Policy:
+    return Policy.objects.select_related("nights_off_by").get()
+
+
+def _page(
+    request: HttpRequest, policy: Policy, form: NightsForm, *, status: int = 200, conflict: str = ""
+) -> HttpResponse:
+    """After a conflict `seen` is what is so now: who sends the form again has read it."""
     are_off = policy.nights_off_since is not None
     context: dict[str, Any] = {
         "policy": policy,
         "form": form,
         "switch": "on" if are_off else "off",
-        "conflict": status == 409,
+        "seen": form.data.get("seen", "") if status == 422 else last_seen(policy),
+        "conflict": conflict or (_switched_meanwhile(are_off=are_off) if status == 409 else ""),
         "confirm": _confirm(are_off=are_off),
     }
     return render(request, "upgrades/nights.html", context, status=status)
+
+
+def _switched_meanwhile(*, are_off: bool) -> str:
+    if are_off:
+        return _("Somebody else has switched the nights off meanwhile.")
+    return _("Somebody else has switched the nights on meanwhile.")
 
 
 def _confirm(*, are_off: bool) -> Confirm:

@@ -18,15 +18,17 @@ from django.views.decorators.http import require_http_methods, require_POST
 from releasemgr.lib import clock, queue
 from releasemgr.lib.actors import Actor, Origin, name_of
 from releasemgr.lib.components import Action, Confirm
+from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
 from releasemgr.lib.permission import needs, person
 from releasemgr.roles import roles_with
 from upgrades.choices import BEGUN, Outcome, StepState, UpgradeState
 from upgrades.exceptions import CancelRefused, UpgradeChanged
-from upgrades.forms import UpgradeActForm
+from upgrades.forms import ReasonForm
 from upgrades.models import Step, Upgrade
 from upgrades.recipes.recipe import Phase
 from upgrades.services.cancels import Cancel, cancel_upgrade, give_up
 from upgrades.services.ends import run_way_back
+from upgrades.views.run_actions import conflict_words
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -103,21 +105,37 @@ def _act(request: HttpRequest, number: int, act: Act) -> HttpResponse:
     """What cannot be done any more leads back to the upgrade, which says why."""
     rows = Upgrade.objects.select_related("build", "instance__host", "cancel_asked_by").defer("journal")
     upgrade = get_object_or_404(rows, pk=number)
-    form = UpgradeActForm(request.POST or None)
+    form = ReasonForm(request.POST or None)
     if refusal := act.refusal(upgrade):
         messages.info(request, refusal)
         return redirect(upgrade)
+    if not form.is_bound:
+        return _page(request, upgrade, act, form)
     if not form.is_valid():
-        context = {"upgrade": upgrade, "form": form, "confirm": act.page(upgrade)}
-        return render(request, "upgrades/upgrade_act.html", context, status=422 if form.is_bound else 200)
-    actor = Actor(Origin.PAGE, person(request))
+        return _page(request, upgrade, act, form, status=422)
     try:
-        done = act.do(upgrade, actor=actor, now=clock.now(), reason=form.cleaned_data["reason"])
+        done = act.do(upgrade, actor=Actor(Origin.PAGE, person(request)), now=clock.now(), **form.cleaned_data)
+    except ChangedMeanwhile as refused:
+        return _page(request, upgrade, act, form, status=409, conflict=conflict_words(refused))
     except (CancelRefused, UpgradeChanged) as refused:
         messages.warning(request, str(refused))
     else:
         messages.success(request, act.receipt(upgrade, done))
     return redirect(upgrade)
+
+
+def _page(
+    request: HttpRequest, upgrade: Upgrade, act: Act, form: ReasonForm, *, status: int = 200, conflict: str = ""
+) -> HttpResponse:
+    """After a conflict `seen` is what is so now: who sends the form again has read it."""
+    seen = form.data.get("seen", "") if status == 422 else last_seen(upgrade.instance)
+    context = {"upgrade": upgrade, "form": form, "confirm": act.page(upgrade), "seen": seen, "conflict": conflict}
+    return render(request, "upgrades/upgrade_act.html", context, status=status)
+
+
+def whatever_was_seen(act: Callable[..., Any]) -> Callable[..., Any]:
+    """For an act that is urgent, and asks under its lock what it needs to know."""
+    return lambda upgrade, *, seen, **said: act(upgrade, **said)
 
 
 def _cancelling(upgrade: Upgrade) -> Confirm:
@@ -213,10 +231,10 @@ def _not_to_go_back(upgrade: Upgrade) -> str:
     return ""
 
 
-CANCELLING = Act(_cancelling, cancel_upgrade, _cancelled, _not_to_cancel)
+CANCELLING = Act(_cancelling, whatever_was_seen(cancel_upgrade), _cancelled, _not_to_cancel)
 GIVING_UP = Act(
     _giving_up,
-    give_up,
+    whatever_was_seen(give_up),
     lambda upgrade, _done: (
         _("Upgrade %(n)s is given up: %(site)s needs a person.") % {"n": upgrade.pk, "site": upgrade.instance.slug}
     ),

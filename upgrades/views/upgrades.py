@@ -13,18 +13,20 @@ from django.views.decorators.http import require_POST, require_safe
 
 from releasemgr.lib import clock, words
 from releasemgr.lib.actors import Actor, Origin
+from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs, person
 from releasemgr.roles import roles_with
 from upgrades import sentences
 from upgrades.choices import EndCode, Outcome, StepState, UpgradeState
-from upgrades.exceptions import UpgradeChanged
+from upgrades.exceptions import ReportedMeanwhile, UpgradeChanged
 from upgrades.forms import UnlockForm
 from upgrades.log_lines import Line
 from upgrades.models import Upgrade
 from upgrades.services.ends import unlock_site
 from upgrades.services.retries import is_parked
 from upgrades.views.log_blocks import WINDOW, Log
+from upgrades.views.run_actions import conflict_words
 from upgrades.views.run_results import RETRY
 from upgrades.views.upgrade_acts import actions_for, cancelling_words
 
@@ -37,7 +39,7 @@ LONGEST_SEARCH = 200
 @needs("upgrades.view_upgrade")
 def upgrade_detail(request: HttpRequest, number: int) -> HttpResponse:
     """`line` opens the step with that line, `find` and `errors` show the lines that match."""
-    context = _page(request, upgrade_for_page(number), UnlockForm())
+    context = _page(request, upgrade_for_page(number))
     return render(request, "upgrades/_log.html" if wants_fragment(request) else "upgrades/upgrade_detail.html", context)
 
 
@@ -61,14 +63,15 @@ def unlock(request: HttpRequest, number: int) -> HttpResponse:
     upgrade = upgrade_for_page(number)
     form = UnlockForm(request.POST)
     if not form.is_valid():
-        return render(request, "upgrades/upgrade_detail.html", _page(request, upgrade, form), status=422)
+        return _refused(request, number, form, 422)
     try:
-        unlock_site(
-            upgrade,
-            actor=Actor(Origin.PAGE, person(request)),
-            now=clock.now(),
-            note=form.cleaned_data["note"],
-        )
+        unlock_site(upgrade, actor=Actor(Origin.PAGE, person(request)), now=clock.now(), **form.cleaned_data)
+    except ChangedMeanwhile as refused:
+        form.add_error(None, conflict_words(refused))
+        return _refused(request, number, form, 409)
+    except ReportedMeanwhile as refused:
+        form.add_error(None, _("%(error)s Nothing was changed.") % {"error": refused})
+        return _refused(request, number, form, 409)
     except UpgradeChanged:
         messages.warning(request, _("Someone else has decided meanwhile. Nothing was changed."))
     else:
@@ -78,12 +81,17 @@ def unlock(request: HttpRequest, number: int) -> HttpResponse:
     return redirect(upgrade)
 
 
-def _page(request: HttpRequest, upgrade: Upgrade, form: UnlockForm) -> dict[str, Any]:
+def _refused(request: HttpRequest, number: int, form: UnlockForm, status: int) -> HttpResponse:
+    """The page says what is so now: who sends the form again has read it."""
+    context = _page(request, upgrade_for_page(number)) | {"form": form}
+    return render(request, "upgrades/upgrade_detail.html", context, status=status)
+
+
+def _page(request: HttpRequest, upgrade: Upgrade) -> dict[str, Any]:
     now = clock.now()
     log = Log(upgrade, now)
     total = log.count()
     context = facts_of(request, upgrade, log, now) | {
-        "form": form,
         "total": total,
         "errors": log.count_errors(total),
     }
@@ -121,6 +129,7 @@ def _wanted_line(request: HttpRequest) -> int | None:
 
 def facts_of(request: HttpRequest, upgrade: Upgrade, log: Log, now: datetime) -> dict[str, Any]:
     """What the page shows beside the log, and a fragment renews while it grows."""
+    awaits = upgrade.outcome == Outcome.NEEDS_A_PERSON and upgrade.decided_at is None
     return {
         "upgrade": upgrade,
         "log": log,
@@ -131,7 +140,9 @@ def facts_of(request: HttpRequest, upgrade: Upgrade, log: Log, now: datetime) ->
         "what_happened": _what_happened(upgrade),
         "may_decide": request.user.has_perm(DECIDE),
         "advice": sentences.advice(Outcome(upgrade.outcome), EndCode(upgrade.end_code)) if upgrade.outcome else "",
-        "awaits": upgrade.outcome == Outcome.NEEDS_A_PERSON and upgrade.decided_at is None,
+        "awaits": awaits,
+        "form": UnlockForm(),
+        "seen": last_seen(upgrade.instance) if awaits else 0,
         "roles": roles_with(DECIDE),
         "events": [(event, UpgradeState(event.to_state)) for event in upgrade.events.all()],
         "previous": _earlier_upgrades(upgrade),

@@ -14,6 +14,10 @@ from releasemgr.lib.history.models import Change
 NAME_LENGTH = Change._meta.get_field("subject_name").max_length or 0
 
 
+Subject = models.Model | type[models.Model]
+"""A row, or a model: all of its rows."""
+
+
 class ChangedMeanwhile(Exception):
     """Someone else changed it after the caller looked; `theirs` is their change. Nothing was saved.
 
@@ -75,12 +79,13 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dic
     return {name: before.get(name) for name in names}, {name: after[name] for name in names}
 
 
-def changes_of(subject: models.Model) -> models.QuerySet[Change]:
+def changes_of(subject: Subject) -> models.QuerySet[Change]:
     """Newest first."""
-    return Change.objects.filter(subject_type=type_of(subject), subject_id=str(subject.pk)).select_related("by")
+    changes = Change.objects.filter(subject_type=type_of(subject)).select_related("by")
+    return changes if isinstance(subject, type) else changes.filter(subject_id=str(subject.pk))
 
 
-def last_seen(subject: models.Model) -> int:
+def last_seen(subject: Subject) -> int:
     """The number of the last change of it, 0 for none: what a form carries as `seen`."""
     return changes_of(subject).values_list("pk", flat=True).first() or 0
 
@@ -98,14 +103,14 @@ def last_seen_of_each(subjects: Iterable[models.Model]) -> dict[Any, int]:
     return {row.pk: last.get(str(row.pk), 0) for row in rows}
 
 
-def refuse_unless_seen(subject: models.Model, seen: int | None) -> None:
+def refuse_unless_seen(subject: Subject, seen: int | None) -> None:
     """For a caller that holds the subject's row. None does not compare. Raises ChangedMeanwhile."""
     latest = changes_of(subject).first() if seen is not None else None
     if latest and latest.pk != seen:
         raise ChangedMeanwhile(latest)
 
 
-def type_of(subject: models.Model) -> str:
+def type_of(subject: Subject) -> str:
     return str(subject._meta.model_name)
 
 
