@@ -56,6 +56,7 @@ def remove(request: HttpRequest, number: int) -> HttpResponse:
             words = _("%(authority)s is trusted no longer. Hosts without an approved key now: %(n)d.")
             messages.success(request, words % {"authority": row, "n": len(unpinned)})
             return redirect("host-authorities")
+        row = get_object_or_404(HostAuthority, pk=number)  # as it is meanwhile
     vouched = list(row.hosts.order_by("name"))
     context = {"authority": row, "form": with_seen(form, row, status), "vouched": vouched}
     return render(request, "instances/authority_remove.html", context, status=status)

@@ -170,7 +170,8 @@ def removing_an_authority(site: Instance) -> Opened:
     row = add_authority("*.example.net", CA, reason="Ours", **ACT)
     return Opened(
         f"/hosts/authorities/{row.pk}/remove/", {"reason": "Stolen"},
-        lambda: add_authority("*.example.org", CA, reason="For Globex", **ACT), "For Globex",
+        lambda: add_authority("*.example.org", CA, reason="For Globex", **ACT),
+        'on <span class="mono wrap-any">*.example.org',
         lambda: not HostAuthority.objects.exists(),
     )  # fmt: skip
 
