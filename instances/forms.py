@@ -328,6 +328,21 @@ class RemovalForm(ReasonForm):
         return str(self.cleaned_data["shown"]).split()
 
 
+class LimitForm(SeenForm):
+    """How many of the sites with a tag are upgraded at once; nothing for no limit."""
+
+    tag = forms.CharField(
+        max_length=60, label=gettext_lazy("Tag"),
+        widget=forms.TextInput(attrs={"list": "tags", "autocomplete": "off", "class": "max-16"}),
+        help_text=gettext_lazy("Of the sites that share it, such as db-dublin-1."),
+    )  # fmt: skip
+    max_parallel = forms.IntegerField(
+        required=False, min_value=1, max_value=1000, label=gettext_lazy("Upgrades at once"),
+        widget=forms.NumberInput(attrs={"class": "max-16"}), help_text=gettext_lazy("Empty for no limit."),
+    )  # fmt: skip
+    field_order = ("tag", "max_parallel", "reason")
+
+
 class ClaimForm(forms.Form):
     """`seen` is the mark that the person saw in the directory."""
 

@@ -49,6 +49,7 @@ SECTIONS = (
 
 SETTINGS = (
     Section("", _("Schedule and waves"), "calendar-cog", ("settings/schedule/",)),
+    Section("", _("Shared resources"), "gauge", ("settings/limits/",)),
     Section("", _("Promotion gates"), "sliders-horizontal", ("settings/gates/",)),
 )
 """The entries below the heading Settings. No key leads there."""

@@ -19,6 +19,7 @@ from releasemgr.pages import (
     host_form,
     host_keys,
     hosts,
+    limits,
     overview,
     pins,
     problem_acts,
@@ -116,6 +117,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("problems/<int:number>/", problems.problem, name="problem"),
     path("problems/<int:number>/acknowledge/<str:version>/", problem_acts.problem_accept, name="problem-acknowledge"),
     path("problems/<int:number>/<str:name>/", problem_acts.problem_act, name="problem-act"),
+    path("settings/limits/", limits.limits, name="limits"),
     path("settings/gates/", gates.gates, name="gates"),
     path("settings/gates/<str:name>/", gates.channel_gates, name="channel-gates"),
 ]

@@ -50,9 +50,11 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.SlugField(max_length=60, unique=True)),
+                ('max_parallel', models.PositiveSmallIntegerField(blank=True, help_text='Upgrades of these sites at once, where they share something; none without a limit.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(1000)])),
             ],
             options={
                 'ordering': ['name'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('max_parallel__range', (1, 1000))), name='tag_max_parallel_1_to_1000')],
             },
         ),
         migrations.CreateModel(

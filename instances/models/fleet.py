@@ -180,9 +180,16 @@ class Tag(models.Model):
     """A word on sites, by which freezes, canaries and filters find them."""
 
     name = models.SlugField(max_length=60, unique=True)
+    max_parallel = models.PositiveSmallIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text=_("Upgrades of these sites at once, where they share something; none without a limit."),
+    )  # fmt: skip
 
     class Meta:
         ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(condition=Q(max_parallel__range=(1, 1000)), name="tag_max_parallel_1_to_1000"),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -38,6 +38,7 @@ from instances.services.hosts import (
 )
 from instances.services.identities import RefusedKey, identities_of, key_words, refused_keys
 from instances.services.known_hosts import KnownHostsReport, import_known_hosts
+from instances.services.limits import set_limit
 from instances.services.marks import claim_directory, foreign_words, installation_number, mark_of, note_foreign_mark
 from instances.services.pauses import (
     FREEZE_FIELDS,
@@ -148,6 +149,7 @@ __all__ = [
     "refused_keys",
     "remove_authority",
     "set_aims",
+    "set_limit",
     "set_tags",
     "set_target",
     "set_targets",

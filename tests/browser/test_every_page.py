@@ -124,6 +124,7 @@ def addresses(last_night: Upgrade, administrator: User) -> dict[str, list[str]]:
         "freeze-end": [f"/freezes/{freeze.pk}/end/"],
         "calendar": ["/calendar/"],
         "schedule": ["/settings/schedule/"],
+        "limits": ["/settings/limits/", "/settings/limits/?tag=canary"],
         "search": ["/search/", "/search/?q=a", "/search/?q=nothing"],
         "builds": ["/builds/"],
         "build-changes": ["/builds/changes/", "/builds/changes/?from=4.19.6&to=4.20.2"],

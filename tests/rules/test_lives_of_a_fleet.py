@@ -444,9 +444,9 @@ class Life(RuleBasedStateMachine):
 
     def _work(self, outcomes: random.Random, *, everything: bool) -> None:
         """Hosts begin what may begin, and end what they have begun; some of it, or all."""
-        for number, _host in waves.claimable(self.now):
+        for one in waves.claimable(self.now):
             if everything or outcomes.random() < 0.7:
-                self._begin(number)
+                self._begin(one.number)
         for upgrade in Upgrade.objects.begun().for_list():
             if everything or outcomes.random() < 0.7:
                 self._end(upgrade, outcomes.choice(["good"] * 6 + list(ENDINGS)))

@@ -234,7 +234,7 @@ class Year:
         """Whatever may begin does, some at a time, until then."""
         self.builds, self.pauses = gather_builds(), pauses_for(None, self.now, until)
         while self.now < until:
-            turns = [number for number, _host in waves.claimable(self.now)][:40]
+            turns = [one.number for one in waves.claimable(self.now)][:40]
             begun = self._begin(turns) if turns else []
             self.now += TAKES if begun else timedelta(0)
             with transaction.atomic():  # as a supervisor writes what its hosts told

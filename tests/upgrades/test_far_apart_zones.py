@@ -182,7 +182,7 @@ def lives_through(run: Run) -> dict[int, datetime]:
         Upgrade.objects.filter(pk__in=over, outcome=None).update(
             state=UpgradeState.ENDED, outcome=Outcome.SUCCEEDED, ended_at=now, end_code="done"
         )
-        claimed = [number for number, _host in waves.claimable(now) if number not in began]
+        claimed = [one.number for one in waves.claimable(now) if one.number not in began]
         Upgrade.objects.filter(pk__in=claimed).update(state=UpgradeState.STARTING)
         began |= dict.fromkeys(claimed, now)
     return began

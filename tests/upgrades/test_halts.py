@@ -31,7 +31,7 @@ def manager(release_manager: User) -> Actor:
 
 
 def may_begin(now: object = NOW) -> list[str]:
-    numbers = [number for number, _host in waves.claimable(now)]  # type: ignore[arg-type]
+    numbers = [one.number for one in waves.claimable(now)]  # type: ignore[arg-type]
     return [Upgrade.objects.get(pk=number).instance.slug for number in numbers]
 
 
@@ -219,12 +219,12 @@ def test_t8_a_leg_waits_for_the_leg_before_and_a_failing_one_ends_the_path() -> 
     assert [(one.leg, one.from_version, one.build.version) for one in legs] == [(1, "1.0", "1.5"), (2, "1.5", "2.0")]
     assert run.waves.get().planned == 2
     first, second = legs
-    assert [number for number, _host in waves.claimable(NOW)] == [first.pk]
+    assert [one.number for one in waves.claimable(NOW)] == [first.pk]
 
     first.move(UpgradeState.STARTING, now=NOW, started_at=NOW)
     first.end(Outcome.SUCCEEDED, EndCode.DONE, now=LATER)
     site.report("1.5.0", now=LATER)
-    assert [number for number, _host in waves.claimable(LATER)] == [second.pk]
+    assert [one.number for one in waves.claimable(LATER)] == [second.pk]
     assert claims.begin(Upgrade.objects.for_list().get(pk=second.pk), now=LATER)
 
     Upgrade.objects.filter(pk=second.pk).update(state=UpgradeState.WAITING, started_at=None)

@@ -19,6 +19,7 @@ from upgrades.models import HostLease, Policy, Run, Upgrade
 from upgrades.plan import Decision
 from upgrades.sentences import decision_sentence
 from upgrades.services import waves
+from upgrades.services.limits import Room, sites_at_a_limit
 from upgrades.services.planning import decide_at_starts
 from upgrades.services.slots import LEASE
 
@@ -93,10 +94,13 @@ def renew(token: uuid.UUID) -> set[int]:
 
 
 def due_by_host(now: datetime) -> dict[int, list[int]]:
-    """The numbers of what may begin, in the order of their turn, by host. At most three queries."""
+    """The numbers of what may begin, in the order of their turn, by host. At most five queries."""
+    found = waves.claimable(now)
+    waiting = sites_at_a_limit({one.site for one in found}) if found else ()
     due: dict[int, list[int]] = defaultdict(list)
-    for number, host in waves.claimable(now):
-        due[host].append(number)
+    for one in found:
+        if one.site not in waiting:
+            due[one.host].append(one.number)
     return due
 
 
@@ -132,8 +136,8 @@ def begin_all(upgrades: Sequence[Upgrade], *, now: datetime) -> list[Upgrade]:
     """Starts waiting upgrades of one run, each if the plan still says so, else ends it as skipped, with why (P9).
 
     Those that started. One whose turn comes later in the run waits on, as does what has no room. The policy, the run
-    and the sites are held meanwhile, so that the limit over all is kept, and a halt, a hold or a change of target
-    comes before or after. The number of questions to the plan does not grow with the upgrades.
+    and the sites are held meanwhile, so that the limits over all and on tags are kept, and a halt, a hold or a change
+    of target comes before or after. The number of questions to the plan does not grow with the upgrades.
     """
     if not upgrades:
         return []
@@ -145,11 +149,15 @@ def begin_all(upgrades: Sequence[Upgrade], *, now: datetime) -> list[Upgrade]:
             return []
         sites = Instance.objects.select_for_update(no_key=True).filter(pk__in={one.instance_id for one in upgrades})
         decisions = decide_at_starts(run, list(sites.order_by("pk")), now=now)
+        shared = Room(decisions)
         begun: dict[int, Upgrade] = {}
         for upgrade in upgrades:
             site = upgrade.instance_id
-            if len(begun) < left and site not in begun and _begin_as_decided(upgrade, decisions[site], now):
+            if len(begun) >= left or site in begun or not shared.has(site):
+                continue
+            if _begin_as_decided(upgrade, decisions[site], now):
                 begun[site] = upgrade
+                shared.take(site)
     return list(begun.values())
 
 

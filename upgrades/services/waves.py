@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.db.models import Count, F, Max, Q
 
@@ -12,16 +13,24 @@ from upgrades.models import Policy, Upgrade
 NO_STAGE = 10_000
 
 
-def claimable(now: datetime) -> list[tuple[int, int]]:
-    """The numbers of the upgrades that may begin now, each with its host's id, in the order of their turn.
+class Due(NamedTuple):
+    """An upgrade that may begin, by its number and the ids of what it belongs to. `stage` is that of its wave."""
 
-    At most three queries.
-    """
-    due = list(Upgrade.objects.due(now).values_list("pk", "instance__host_id", "run_id", "wave__stage"))
+    number: int
+    site: int
+    host: int
+    run: int
+    stage: int | None
+
+
+def claimable(now: datetime) -> list[Due]:
+    """The upgrades that may begin now, in the order of their turn. At most three queries."""
+    rows = Upgrade.objects.due(now).values_list("pk", "instance_id", "instance__host_id", "run_id", "wave__stage")
+    due = [Due(*row) for row in rows]
     if not due:
         return []
-    reached = stages_reached({run for _pk, _host, run, _stage in due}, now)
-    return [(pk, host) for pk, host, run, stage in due if (stage or 0) <= reached.get(run, NO_STAGE)]
+    reached = stages_reached({one.run for one in due}, now)
+    return [one for one in due if (one.stage or 0) <= reached.get(one.run, NO_STAGE)]
 
 
 def stages_reached(runs: Iterable[int], now: datetime) -> dict[int, int]:

@@ -24,6 +24,7 @@ from upgrades.forms import UnlockForm
 from upgrades.log_lines import Line
 from upgrades.models import Upgrade
 from upgrades.services.ends import unlock_site
+from upgrades.services.limits import limits_that_stop
 from upgrades.services.retries import is_parked
 from upgrades.views.log_blocks import WINDOW, Log
 from upgrades.views.run_actions import conflict_words
@@ -142,6 +143,7 @@ def facts_of(request: HttpRequest, upgrade: Upgrade, log: Log, now: datetime) ->
         "advice": sentences.advice(Outcome(upgrade.outcome), EndCode(upgrade.end_code)) if upgrade.outcome else "",
         "awaits": awaits,
         "form": UnlockForm(),
+        "shared": limits_that_stop(upgrade.instance) if upgrade.state == UpgradeState.WAITING else [],
         "seen": last_seen(upgrade.instance) if awaits else 0,
         "roles": roles_with(DECIDE),
         "events": [(event, UpgradeState(event.to_state)) for event in upgrade.events.all()],
