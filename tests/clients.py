@@ -1,5 +1,6 @@
 """A browser's stand-in that is signed in without much ado."""
 
+import re
 from typing import Any
 
 from django.conf import settings
@@ -23,3 +24,8 @@ class SignedInClient(Client):
             session_key=get_random_string(32), session_data=store.encode(held), expire_date=store.get_expiry_date()
         )
         self.cookies[settings.SESSION_COOKIE_NAME] = session.session_key
+
+
+def carried(answer: Any) -> dict[str, str]:
+    """What the form of a page carries unseen."""
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', answer.content.decode()))

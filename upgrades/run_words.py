@@ -1,17 +1,36 @@
 """The words for waves and halts, as the pages of runs and of tonight and the commands say them (P4, P5)."""
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from releasemgr.lib import words
-from upgrades.choices import HaltEnd, WaveChoice
+from upgrades.choices import HaltEnd, RunKind, WaveChoice
 from upgrades.halting import HaltCode, Limits, WaveSoFar, most_allowed
-from upgrades.models import RunHalt
-from upgrades.sentences import halt_sentence
+from upgrades.models import Run, RunHalt
+from upgrades.sentences import halt_sentence, night_words
 from upgrades.waves import Wave, WaveKind
+
+
+def night_name(run: Run) -> str:
+    """“Night of 22 to 23 November”, by the installation's clock."""
+    if run.date is None:
+        return _("Retry") if run.kind == RunKind.RETRY else _("Manual run")
+    return night_words(run.date, local_date(run.ends_at))
+
+
+def local_date(moment: datetime) -> date:
+    """By the installation's clock."""
+    return moment.astimezone(ZoneInfo(settings.TIME_ZONE)).date()
+
+
+def numbered(run: Run) -> str:
+    """“Night of 22 to 23 November #412”."""
+    return f"{night_name(run)} #{run.pk}"
 
 
 def wave_name(number: int, kind: str) -> str:

@@ -31,7 +31,6 @@ from upgrades.sentences import LOOKS
 from upgrades.services.planning import next_chances
 from upgrades.views.run_actions import HALT
 from upgrades.views.run_results import RETRY
-from upgrades.views.runs import local_date
 from upgrades.views.site_rows import RowGroup, RowLink, SiteRow, SiteRows, end_of, target_words, way_words
 from upgrades.waves import Wave
 
@@ -56,7 +55,7 @@ def _page(request: HttpRequest, plan: TonightPlan, now: datetime) -> dict[str, A
     return {
         "night": plan.night,
         "now": now,
-        "name": sentences.tonight_words(plan.night.date, local_date(plan.night.ends_at)),
+        "name": sentences.tonight_words(plan.night.date, run_words.local_date(plan.night.ends_at)),
         "shown": shown,
         "views": _views(parts, shown),
         "policy": policy,

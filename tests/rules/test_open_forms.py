@@ -1,6 +1,5 @@
 """T7: a form that was opened before somebody else acted changes nothing, says what they did, and may be sent again."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +24,7 @@ from instances.services import (
 from instances.services.fleet import change_customer
 from releasemgr.lib.actors import COMMAND
 from releasemgr.lib.history.models import Change
+from tests.clients import carried
 from tests.factories import NOW, make_build, make_host, make_instance, make_run, make_upgrade
 from tests.together import Beside
 from upgrades.choices import EndCode, Outcome
@@ -183,11 +183,6 @@ def removing_one_that_vouches_for_more(site: Instance) -> Opened:
         f"/hosts/authorities/{row.pk}/remove/", {"reason": "Stolen"}, lambda: note_certified(host, KEY, CA, now=NOW),
         "vouches for other hosts than you saw", lambda: not HostAuthority.objects.exists(),
     )  # fmt: skip
-
-
-def carried(answer: Any) -> dict[str, str]:
-    """What the form carries unseen."""
-    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', answer.content.decode()))
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,13 @@ def test_a_person_cancels_and_the_upgrade_s_page_says_what_it_waits_for(manager:
 def test_what_cannot_be_cancelled_any_more_leads_back_and_says_so(manager: Client) -> None:
     ended = make_upgrade(outcome=Outcome.SUCCEEDED)
     back = make_upgrade(state=UpgradeState.ROLLING_BACK)
-    assert "has ended" in manager.post(f"/upgrades/{ended.pk}/cancel/", {"reason": "x"}, follow=True).content.decode()
+    said = manager.post(f"/upgrades/{ended.pk}/cancel/", {"reason": "x", "seen": "0"}, follow=True)
+    assert "had ended before" in said.content.decode()
+    assert "has ended" in manager.get(f"/upgrades/{ended.pk}/cancel/", follow=True).content.decode()
+    refused = manager.post(f"/upgrades/{back.pk}/give-up/", {"reason": "x", "seen": "0"})
+    assert refused.status_code == 409
+    assert "Nothing was changed." in refused.content.decode()
+    assert "Give the upgrade up" not in refused.content.decode()
     assert "goes back already" in manager.get(f"/upgrades/{back.pk}/cancel/", follow=True).content.decode()
     assert "answers: cancel" in manager.get(f"/upgrades/{back.pk}/give-up/", follow=True).content.decode()
 

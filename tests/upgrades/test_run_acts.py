@@ -9,6 +9,7 @@ from django.test import Client
 from builds.maturity import Maturity
 from releasemgr.lib.actors import COMMAND
 from releasemgr.lib.history.models import Change
+from tests.clients import carried
 from tests.factories import NOW, make_build, make_instance, make_run, make_upgrade, make_user
 from tests.upgrades.halted import LATER, end, make_run_of
 from upgrades.choices import HaltEnd, Outcome, RunKind, RunState
@@ -33,9 +34,7 @@ def halted_run(**policy: Any) -> Run:
 
 def post(client: Client, path: str, **data: Any) -> Any:
     """As the page's own form sends it: with what the page carries."""
-    page = client.get(path)
-    carried = {"seen": page.context["seen"]} if "seen" in page.context else {}
-    return client.post(path, carried | data)
+    return client.post(path, carried(client.get(path)) | data)
 
 
 ACTS = ["halt", "resume", "end", "release"]
@@ -91,7 +90,7 @@ def test_p5_what_is_not_possible_leads_back_and_says_why(manager: Client) -> Non
 def test_t7_halting_what_someone_else_has_halted_changes_nothing(manager: Client) -> None:
     run = make_run_of(3)
     path = f"/runs/{run.pk}/halt/"
-    seen = manager.get(path).context["seen"]
+    seen = carried(manager.get(path))["seen"]
     halt_run(run, actor=COMMAND, now=NOW, reason="Theirs.")
 
     answer = manager.post(path, {"reason": "Mine.", "seen": seen})
@@ -105,7 +104,7 @@ def test_t7_halting_what_someone_else_has_halted_changes_nothing(manager: Client
 def test_t7_resuming_refuses_a_halt_that_the_person_has_not_seen(manager: Client) -> None:
     run = halted_run()
     path = f"/runs/{run.pk}/resume/"
-    seen = manager.get(path).context["seen"]
+    seen = carried(manager.get(path))["seen"]
     resume_run(run, actor=COMMAND, now=LATER, reason="Theirs.")
     halt_run(run, actor=COMMAND, now=LATER, reason="Another cause.")
 

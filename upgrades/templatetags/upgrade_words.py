@@ -11,17 +11,13 @@ from releasemgr.lib import clock, words
 from releasemgr.lib.components import Part
 from releasemgr.templatetags import ui
 from releasemgr.templatetags.ui import when
-from upgrades import sentences
+from upgrades import run_words, sentences
 from upgrades.choices import EndCode, Outcome, UpgradeState
 from upgrades.models import Run, Upgrade
-from upgrades.views.runs import night_name
 
 register = template.Library()
-
-
-@register.filter
-def run_name(run: Run) -> str:
-    return night_name(run)
+register.filter("run_name", run_words.night_name)
+register.simple_tag(run_words.numbered, name="run_crumb")
 
 
 @register.filter
@@ -59,12 +55,6 @@ def run_times(run: Run) -> SafeString:
 
 def _dot(text: SafeString) -> SafeString:
     return format_html("{}.", text)
-
-
-@register.simple_tag
-def run_crumb(run: Run) -> str:
-    """“Night of 22 to 23 November #412”."""
-    return f"{night_name(run)} #{run.pk}"
 
 
 @register.simple_tag

@@ -18,7 +18,8 @@ from upgrades.forms import NightsForm
 from upgrades.models import Policy
 from upgrades.services.planning import next_night, plan_night
 from upgrades.services.policy import switch_nights_off, switch_nights_on
-from upgrades.views.run_actions import HALT, conflict_words
+from upgrades.views.acts import conflict_words
+from upgrades.views.run_actions import HALT
 
 
 @needs(HALT)

@@ -3,10 +3,9 @@
 Each is a page that says what it does, and asks for the reason.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.contrib import messages
 from django.contrib.auth.models import AnonymousUser
@@ -22,17 +21,17 @@ from instances.models import Instance
 from releasemgr.lib import clock
 from releasemgr.lib.actors import Actor, Origin
 from releasemgr.lib.components import Action, Confirm
-from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
 from releasemgr.lib.permission import needs, person
 from releasemgr.roles import roles_with
 from upgrades import run_words, sentences
 from upgrades.choices import BEGUN, UpgradeState
-from upgrades.exceptions import NothingToUpgrade, PlanChanged, RunChanged
-from upgrades.forms import ReasonForm, RetryForm, live_to_type
+from upgrades.exceptions import NothingToUpgrade, PlanChanged
+from upgrades.forms import RetryForm, live_to_type
 from upgrades.models import Run, RunHalt
 from upgrades.plan import Decision
 from upgrades.services import halts as verbs
 from upgrades.services.retries import RetryPreview, preview_retry, retry_failed
+from upgrades.views.acts import Act, act_on
 from upgrades.views.run_results import RETRY, FailureGroup, kept_builds
 from upgrades.views.site_rows import RowGroup, SiteRow, SiteRows, end_of, target_words, way_words
 
@@ -84,16 +83,6 @@ def _versions(builds: Sequence[Build]) -> str:
 # Pages with a reason
 
 
-@dataclass(frozen=True)
-class Act:
-    """One verb about a run: what its page says, what it does, and the receipt. `refusal` says why it cannot."""
-
-    page: Callable[[Run], Confirm]
-    do: Callable[..., Any]
-    receipt: Callable[[Run, Any], str]
-    refusal: Callable[[Run], str]
-
-
 @needs(HALT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def halt(request: HttpRequest, number: int) -> HttpResponse:
@@ -118,40 +107,9 @@ def release(request: HttpRequest, number: int) -> HttpResponse:
     return _act(request, number, RELEASING)
 
 
-def _act(request: HttpRequest, number: int, act: Act) -> HttpResponse:
+def _act(request: HttpRequest, number: int, act: Act[Run]) -> HttpResponse:
     run = get_object_or_404(Run, pk=number)
-    if request.method != "POST":
-        if refusal := act.refusal(run):
-            messages.info(request, refusal)
-            return redirect(run)
-        return _page(request, run, act, ReasonForm(), last_seen(run))
-    form = ReasonForm(request.POST)
-    if not form.is_valid():
-        return _page(request, run, act, form, form.data.get("seen"), status=422)
-    try:
-        done = act.do(
-            run, actor=Actor(Origin.PAGE, person(request)), now=clock.now(), reason=form.cleaned_data["reason"],
-            seen=form.cleaned_data["seen"],
-        )  # fmt: skip
-    except (RunChanged, ChangedMeanwhile) as error:
-        return _page(request, run, act, form, last_seen(run), status=409, conflict=conflict_words(error))
-    messages.success(request, act.receipt(run, done))
-    return redirect(run)
-
-
-def conflict_words(error: Exception) -> str:
-    """What someone else did meanwhile (T7)."""
-    if isinstance(error, ChangedMeanwhile):
-        return _("%(error)s They said: “%(reason)s”.") % {"error": error, "reason": error.theirs.reason or "–"}
-    return str(error)
-
-
-def _page(
-    request: HttpRequest, run: Run, act: Act, form: ReasonForm, seen: object, *, status: int = 200, conflict: str = ""
-) -> HttpResponse:
-    """After a conflict `seen` is what is so now: who sends the form again has read it."""
-    context = {"run": run, "form": form, "confirm": act.page(run), "conflict": conflict, "seen": seen}
-    return render(request, "upgrades/run_action.html", context, status=status)
+    return act_on(request, act, run, crumb=run_words.numbered(run), about=run)
 
 
 def _left(run: Run) -> tuple[int, int]:

@@ -3,11 +3,9 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.core.paginator import Page, Paginator
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
@@ -22,8 +20,8 @@ from releasemgr.lib.components import Part, ViewLink
 from releasemgr.lib.heartbeats.services import silences
 from releasemgr.lib.htmx import wants_fragment
 from releasemgr.lib.permission import needs
-from upgrades import sentences
-from upgrades.choices import FAILED, GOOD, Outcome, RunKind, UpgradeState
+from upgrades import run_words, sentences
+from upgrades.choices import FAILED, GOOD, Outcome, UpgradeState
 from upgrades.models import Decision, Policy, Run, RunHalt, Upgrade, UpgradeEvent
 from upgrades.plan import GOING, SETTLED
 from upgrades.tables import RunTable
@@ -118,7 +116,7 @@ def _results(request: HttpRequest, run: Run) -> dict[str, Any]:
     groups = failure_groups(run, upgrades, now, may_retry=request.user.has_perm(RETRY))
     return {
         "run": run,
-        "name": night_name(run),
+        "name": run_words.night_name(run),
         "parts": _parts(run, upgrades),
         "rest": _rest(decisions),
         "note": note_of(run, upgrades, halts, now),
@@ -202,15 +200,3 @@ def _parts(run: Run, upgrades: Sequence[Upgrade]) -> list[Part]:
 def _rest(decisions: Sequence[Decision]) -> str:
     settled = sum(decision.code in SETTLED for decision in decisions)
     return sentences.left_alone(len(decisions) - settled, settled)
-
-
-def night_name(run: Run) -> str:
-    """“Night of 22 to 23 November”, by the installation's clock."""
-    if run.date is None:
-        return _("Retry") if run.kind == RunKind.RETRY else _("Manual run")
-    return sentences.night_words(run.date, local_date(run.ends_at))
-
-
-def local_date(moment: Any) -> date:
-    day: date = moment.astimezone(ZoneInfo(settings.TIME_ZONE)).date()
-    return day

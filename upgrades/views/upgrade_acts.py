@@ -4,31 +4,27 @@ Each is a page that says what it does, and asks for the reason.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from releasemgr.lib import clock, queue
-from releasemgr.lib.actors import Actor, Origin, name_of
+from releasemgr.lib import queue
+from releasemgr.lib.actors import Origin, name_of
 from releasemgr.lib.components import Action, Confirm
-from releasemgr.lib.history.services import ChangedMeanwhile, last_seen
-from releasemgr.lib.permission import needs, person
+from releasemgr.lib.permission import needs
 from releasemgr.roles import roles_with
 from upgrades.choices import BEGUN, Outcome, StepState, UpgradeState
-from upgrades.exceptions import CancelRefused, UpgradeChanged
-from upgrades.forms import ReasonForm
 from upgrades.models import Step, Upgrade
 from upgrades.recipes.recipe import Phase
 from upgrades.services.cancels import Cancel, cancel_upgrade, give_up
 from upgrades.services.ends import run_way_back
-from upgrades.views.run_actions import conflict_words
+from upgrades.views.acts import Act, act_on
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -79,16 +75,6 @@ def _running_step(upgrade: Upgrade) -> Step | None:
 # The pages.
 
 
-@dataclass(frozen=True)
-class Act:
-    """One verb: what its page says, what it does and answers, and why it cannot."""
-
-    page: Callable[[Upgrade], Confirm]
-    do: Callable[..., Any]
-    receipt: Callable[[Upgrade, Any], str]
-    refusal: Callable[[Upgrade], str]
-
-
 @needs(CANCEL)
 @require_http_methods(["GET", "HEAD", "POST"])
 def cancel(request: HttpRequest, number: int) -> HttpResponse:
@@ -101,36 +87,10 @@ def abandon(request: HttpRequest, number: int) -> HttpResponse:
     return _act(request, number, GIVING_UP)
 
 
-def _act(request: HttpRequest, number: int, act: Act) -> HttpResponse:
-    """What cannot be done any more leads back to the upgrade, which says why."""
+def _act(request: HttpRequest, number: int, act: Act[Upgrade]) -> HttpResponse:
     rows = Upgrade.objects.select_related("build", "instance__host", "cancel_asked_by").defer("journal")
     upgrade = get_object_or_404(rows, pk=number)
-    form = ReasonForm(request.POST or None)
-    if refusal := act.refusal(upgrade):
-        messages.info(request, refusal)
-        return redirect(upgrade)
-    if not form.is_bound:
-        return _page(request, upgrade, act, form)
-    if not form.is_valid():
-        return _page(request, upgrade, act, form, status=422)
-    try:
-        done = act.do(upgrade, actor=Actor(Origin.PAGE, person(request)), now=clock.now(), **form.cleaned_data)
-    except ChangedMeanwhile as refused:
-        return _page(request, upgrade, act, form, status=409, conflict=conflict_words(refused))
-    except (CancelRefused, UpgradeChanged) as refused:
-        messages.warning(request, str(refused))
-    else:
-        messages.success(request, act.receipt(upgrade, done))
-    return redirect(upgrade)
-
-
-def _page(
-    request: HttpRequest, upgrade: Upgrade, act: Act, form: ReasonForm, *, status: int = 200, conflict: str = ""
-) -> HttpResponse:
-    """After a conflict `seen` is what is so now: who sends the form again has read it."""
-    seen = form.data.get("seen", "") if status == 422 else last_seen(upgrade.instance)
-    context = {"upgrade": upgrade, "form": form, "confirm": act.page(upgrade), "seen": seen, "conflict": conflict}
-    return render(request, "upgrades/upgrade_act.html", context, status=status)
+    return act_on(request, act, upgrade, crumb=str(upgrade), about=upgrade.instance)
 
 
 def whatever_was_seen(act: Callable[..., Any]) -> Callable[..., Any]:

@@ -26,8 +26,8 @@ from upgrades.models import Upgrade
 from upgrades.services.ends import unlock_site
 from upgrades.services.limits import limits_that_stop
 from upgrades.services.retries import is_parked
+from upgrades.views.acts import conflict_words
 from upgrades.views.log_blocks import WINDOW, Log
-from upgrades.views.run_actions import conflict_words
 from upgrades.views.run_results import RETRY
 from upgrades.views.upgrade_acts import actions_for, cancelling_words
 
