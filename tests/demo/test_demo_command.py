@@ -260,7 +260,8 @@ def test_the_table_names_every_site_once_with_its_result(made: Made) -> None:
     assert counts.startswith("20 upgrades: 14 succeeded, 3 not started, 2 blocked, 1 rolled back. 10 sites were left")
 
 
-def test_a_second_run_goes_on_with_what_is_there(made: Made) -> None:
+def test_a_second_run_goes_on_with_what_is_there_and_serves_until_ctrl_c(made: Made) -> None:
+    """In this order: what is served in the hours of a night runs that night too."""
     password = (made.var / "demo" / "password").read_text()
     again = made.manage("demo", "--no-serve")
     assert again.returncode == 0, again.stderr
@@ -270,8 +271,6 @@ def test_a_second_run_goes_on_with_what_is_there(made: Made) -> None:
     assert made.look() == made.found
     assert (made.var / "demo" / "password").read_text() == password
 
-
-def test_it_serves_until_ctrl_c_and_leaves_nothing_behind(made: Made) -> None:
     port = str(free_port())
     demo = made.begin("demo", "--port", port)
     wait_until(lambda: "Sign in as" in made.output.read_text(), 180)

@@ -54,7 +54,8 @@ def heard(follower: Follower) -> list[Frame]:
 
 def test_an_upgrade_runs_here_and_is_followed(ground: Ground) -> None:
     here = LocalRemote()
-    assert here.inspect(ground) == Standing(False, False, False, here.inspect(ground).clock)
+    before = here.inspect(ground)
+    assert before == Standing(False, False, False, before.clock)
     here.start(ground, bundle("echo 1.1 >version; echo done; env"), not_after=FAR_AHEAD)
     frames = heard(here.follow(ground, log_offset=0, events_offset=0))
     log = b"".join(frame.data for frame in frames if frame.kind is FrameKind.LOG)
