@@ -46,6 +46,7 @@ from upgrades.services import cancels, claims, runs
 from upgrades.services.addresses import address_of
 from upgrades.services.assignments import assignment_for
 from upgrades.services.blocks import block, plain
+from upgrades.services.claims import Turn
 from upgrades.services.contacts import note_not_reached, note_reached
 from upgrades.services.incidents import end_what_is_doomed
 from upgrades.watched import Watched
@@ -145,36 +146,49 @@ class Supervisor:
 
     # Claiming and starting.
 
-    def _claim(self, due: Mapping[int, list[int]]) -> None:
+    def _claim(self, due: Mapping[int, list[Turn]]) -> None:
         most = settings.HOSTS_PER_SLOT - len(self._held)
-        if most <= 0:
+        idle = [host for host in self._held if not self._on(host) and due.get(host)] if most <= 0 else []
+        if most <= 0 and not idle:
             return
-        free = claims.free_hosts(due.keys())
-        waiting = {host: due[host] for host in free if host in due}
+        free = claims.free_hosts(due)
+        waiting = {host: [turn.number for turn in due[host]] for host in free if host in due}
         doomed = end_what_is_doomed(waiting, self._now())
-        for host in claims.claim_hosts(self.token, [host for host in free if host not in doomed], most=most):
+        free = [host for host in free if host not in doomed]
+        if free and idle:
+            self._make_place(free[0], idle, due)
+            return
+        for host in claims.claim_hosts(self.token, free, most=most):
             held = self._held[host.pk] = _Held(host, self._connect, self._told)
             held.thread.start()
             self._attach(host)
+
+    def _make_place(self, host: int, idle: Sequence[int], due: Mapping[int, list[Turn]]) -> None:
+        """Lets the idle host go whose turn is last, where something is under way on that one, or its turn is before."""
+        last = max(idle, key=lambda one: due[one][0])
+        if host not in due or due[host][0] < due[last][0]:
+            self._held[last].thread.leave()
 
     def _attach(self, host: Host) -> None:
         """Takes up what is under way on a host that was just claimed."""
         for upgrade in Upgrade.objects.begun().filter(instance__host=host).for_list():
             self._give(upgrade, taken_over=True)
 
-    def _hand_out(self, due: Mapping[int, list[int]]) -> None:
+    def _hand_out(self, due: Mapping[int, list[Turn]]) -> None:
         """Starts what is due on our hosts, within each host's limit; lets hosts go that have nothing left."""
         hosts = {pk: held for pk, held in self._held.items() if held.thread.takes_more}
         if not hosts:
             return
         now = self._now()
-        turns = [number for pk, held in hosts.items() for number in due.get(pk, [])[: self._room_on(held.host)]]
+        turns = sorted(turn for pk, held in hosts.items() for turn in due.get(pk, [])[: self._room_on(held.host)])
         turns = turns[: claims.room()] if turns else []
+        upgrades = Upgrade.objects.for_list().in_bulk([turn.number for turn in turns])
         by_run: dict[int, list[Upgrade]] = defaultdict(list)
-        for upgrade in Upgrade.objects.filter(pk__in=turns).for_list():
-            by_run[upgrade.run_id].append(upgrade)
-        for upgrades in by_run.values():
-            self._begin(upgrades, now)
+        for turn in turns:
+            if turn.number in upgrades:
+                by_run[turn.run].append(upgrades[turn.number])
+        for of_run in by_run.values():
+            self._begin(of_run, now)
         for pk, held in hosts.items():
             if not due.get(pk) and not self._on(pk):
                 held.thread.leave()

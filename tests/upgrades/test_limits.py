@@ -40,7 +40,7 @@ def due_run(slugs: str, tag: str = "db-1") -> Run:
 
 
 def may_begin() -> set[str]:
-    numbers = [number for numbers in claims.due_by_host(NOW).values() for number in numbers]
+    numbers = [turn.number for turns in claims.due_by_host(NOW).values() for turn in turns]
     return set(Upgrade.objects.filter(pk__in=numbers).values_list("instance__slug", flat=True))
 
 

@@ -326,7 +326,7 @@ def test_it_leaves_within_five_seconds_from_a_host_that_takes_an_artefact_for_ev
 
 
 @pytest.mark.parametrize("hosts", [2, 12])
-def test_a_round_with_nothing_new_asks_the_database_five_things_for_any_number_of_hosts(hosts: int) -> None:
+def test_a_round_with_nothing_new_asks_the_database_six_things_for_any_number_of_hosts(hosts: int) -> None:
     one_wave()
     make_build("2.0", maturity=Maturity.RELEASE)
     fake = FakeHost(script=hang)
@@ -344,7 +344,7 @@ def test_a_round_with_nothing_new_asks_the_database_five_things_for_any_number_o
             one._round()
     finally:
         one._leave()
-    assert len(asked) == 5, [query["sql"] for query in asked]
+    assert len(asked) == 6, [query["sql"] for query in asked]
 
 
 def test_the_error_of_a_step_that_printed_much_is_looked_for_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
+from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
@@ -24,8 +25,8 @@ from upgrades.services.planning import decide_at_starts
 from upgrades.services.slots import LEASE
 
 
-def claim_hosts(token: uuid.UUID, wanted: Collection[int], *, most: int) -> list[Host]:
-    """Takes those of these hosts that are free, at most so many. No query for none.
+def claim_hosts(token: uuid.UUID, wanted: Sequence[int], *, most: int) -> list[Host]:
+    """Takes the first of these hosts that are free, at most so many. No query for none.
 
     A host whose lease ran out is free: its holder is dead or cut off, and what runs there is attached to again.
     Our own is not free for us, also when it ran out: we have a thread there, or have set the host aside.
@@ -37,8 +38,9 @@ def claim_hosts(token: uuid.UUID, wanted: Collection[int], *, most: int) -> list
     with transaction.atomic():
         room = _room_on_jump_hosts({hop for host in wanted for hop in ways.get(host, ())}, ways)
         free = HostLease.objects.filter(host_id__in=wanted, until__lt=Now()).exclude(token=token).order_by("host_id")
-        found = free.select_for_update(skip_locked=True).values_list("host_id", flat=True)
-        taken = list(islice((host for host in found if _take_room(ways.get(host, ()), room)), most))
+        found = set(free.select_for_update(skip_locked=True).values_list("host_id", flat=True))
+        ours = (host for host in wanted if host in found and _take_room(ways.get(host, ()), room))
+        taken = list(islice(ours, most))
         HostLease.objects.filter(host_id__in=taken).update(token=token, until=Now() + LEASE)
     return list(Host.objects.filter(pk__in=taken))
 
@@ -79,11 +81,16 @@ def _take_room(hops: Sequence[int], room: dict[int, int]) -> bool:
     return True
 
 
-def free_hosts(due: Collection[int]) -> list[int]:
-    """Those on which something is under way, or may begin: `due` are these. One query."""
-    wanted = Host.objects.filter(Q(pk__in=due) | Exists(Upgrade.objects.begun().filter(instance__host=OuterRef("pk"))))
+def free_hosts(due: Iterable[int]) -> list[int]:
+    """Those on which something is under way, then those of `due`, on which something may begin, in its order.
+
+    One query.
+    """
+    places = {host: place for place, host in enumerate(due)}
+    under_way = Exists(Upgrade.objects.begun().filter(instance__host=OuterRef("pk")))
+    wanted = Host.objects.filter(Q(pk__in=places) | under_way)
     free = wanted.filter(Q(lease=None) | Q(lease__until__lt=Now()))
-    return list(free.order_by("pk").values_list("pk", flat=True))
+    return sorted(free.order_by("pk").values_list("pk", flat=True), key=lambda host: places.get(host, -1))
 
 
 def renew(token: uuid.UUID) -> set[int]:
@@ -93,14 +100,30 @@ def renew(token: uuid.UUID) -> set[int]:
     return set(ours.values_list("host_id", flat=True))
 
 
-def due_by_host(now: datetime) -> dict[int, list[int]]:
-    """The numbers of what may begin, in the order of their turn, by host. At most five queries."""
+class Turn(NamedTuple):
+    """When an upgrade may begin: after `place` others of its run. Turns sort as they are taken, each run's in turn.
+
+    So a run that a person started does not wait for the rest of a night, nor the night for it.
+    """
+
+    place: int
+    run: int
+    number: int
+
+
+def due_by_host(now: datetime) -> dict[int, list[Turn]]:
+    """What may begin by host, in the order of its turns; the hosts in that of their first. At most five queries."""
     found = waves.claimable(now)
     waiting = sites_at_a_limit({one.site for one in found}) if found else ()
-    due: dict[int, list[int]] = defaultdict(list)
+    places: dict[int, int] = defaultdict(int)
+    turns = []
     for one in found:
         if one.site not in waiting:
-            due[one.host].append(one.number)
+            turns.append((Turn(places[one.run], one.run, one.number), one.host))
+            places[one.run] += 1
+    due: dict[int, list[Turn]] = defaultdict(list)
+    for turn, host in sorted(turns):
+        due[host].append(turn)
     return due
 
 
