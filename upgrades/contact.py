@@ -78,7 +78,10 @@ class Frame:
 
 
 class FrameReader:
-    """Frames from the stream that a host sends: a line of kind, offset and size, then so many bytes."""
+    """Frames from the stream that a host sends: a line of kind, offset and size, then so many bytes.
+
+    Nothing longer than our own scripts send is waited for.
+    """
 
     HEAD = re.compile(rb"([LEBDGV]) ([0-9]{1,18}) ([0-9]{1,9})")
     KINDS = {
@@ -90,6 +93,8 @@ class FrameReader:
         b"V": FrameKind.VANISHED,
     }
 
+    LONGEST = 1024 * 1024
+
     def __init__(self) -> None:
         self._rest = bytearray()
 
@@ -99,6 +104,8 @@ class FrameReader:
         frames, at = [], 0
         while (line_end := self._rest.find(b"\n", at)) >= 0:
             head = self.HEAD.fullmatch(self._rest, at, line_end)
+            if head and int(head[3]) > self.LONGEST:
+                head = None
             end = line_end + 1 + (int(head[3]) if head else 0)
             if end > len(self._rest):
                 break
@@ -107,6 +114,8 @@ class FrameReader:
                 frames.append(Frame(self.KINDS[bytes(head[1])], int(head[2]), body))
             at = end
         del self._rest[:at]
+        if line_end < 0 and len(self._rest) > self.LONGEST:
+            self._rest.clear()
         return frames
 
 

@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from builds.services import sha256_of
 from builds.versions import key_of
 from upgrades.assignment import Assignment
+from upgrades.backlog import Backlog
 from upgrades.contact import Connect, Follower, Frame, FrameKind, HostAddress, Remote, Vouched
 from upgrades.exceptions import (
     AlreadyBegun,
@@ -140,12 +141,18 @@ Observation = Reached | NotReached | OfUpgrade | Left
 Tell = Callable[[Observation], None]
 
 
+def log_bytes(told: Observation) -> int:
+    """What it counts for in a backlog."""
+    return len(told.frame.data) if isinstance(told, Heard) else 0
+
+
 class HostThread(threading.Thread):
     """`give` it assignments; it tells observations; `leave` ends it within seconds."""
 
-    def __init__(self, address: HostAddress, connect: Connect, tell: Tell) -> None:
+    def __init__(self, address: HostAddress, connect: Connect, tell: Tell, backlog: Backlog | None = None) -> None:
         super().__init__(name=f"host {address.name}", daemon=True)
         self._address, self._connect, self._tell = address, connect, tell
+        self._backlog = backlog or Backlog()
         self._given: SimpleQueue[Assignment] = SimpleQueue()
         self._in_hand: dict[int, Assignment] = {}
         self._followers: dict[int, Follower] = {}
@@ -433,6 +440,9 @@ class HostThread(threading.Thread):
     # Listening.
 
     def _listen(self, remote: Remote) -> None:
+        if self._backlog.is_full:
+            self._backlog.wait(LISTEN)
+            return
         by_descriptor = {follower.fileno(): number for number, follower in self._followers.items()}
         poll = select.poll()
         for descriptor in (*by_descriptor, self._waker):
@@ -440,7 +450,8 @@ class HostThread(threading.Thread):
         poll.poll(LISTEN * 1000)
         self._clear_wakes()
         for number in list(self._followers):
-            self._hear(remote, number)
+            if not self._backlog.is_full:
+                self._hear(remote, number)
 
     def _wait_for_a_wake(self) -> None:
         select.select([self._waker], [], [], LISTEN)
@@ -455,6 +466,7 @@ class HostThread(threading.Thread):
             self._failures = 0
             if frame.kind in (FrameKind.LOG, FrameKind.EVENTS):
                 self._heard[number][frame.kind] = frame.offset + len(frame.data)
+                self._backlog.add(len(frame.data))
                 self._tell(Heard(number, frame))
             elif frame.kind is FrameKind.ENDED:
                 self._end(number, Ended(number, frame.data.decode(errors="replace")))

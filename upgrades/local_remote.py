@@ -21,7 +21,7 @@ from upgrades.recipes.commands import host_script, lines, value_lines
 
 ANSWER = 60.0  # seconds
 SILENCE = 20.0  # seconds, of a follower that beats every 5
-MOST_PER_READ = 1024 * 1024
+MOST_PER_READ = 512 * 1024
 REFUSALS = {"already-begun": AlreadyBegun, "locked": SiteLocked, "too-late": TooLate}
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR")
 """Of our environment; the rest, such as the key of the database, is nobody else's."""

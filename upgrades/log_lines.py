@@ -16,6 +16,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 LONGEST_BYTES = 65536
+HELD = 8 * LONGEST_BYTES
+"""Bytes of a line under way, before its middle is let go."""
 LONGEST = 4000
 """Characters of a line that are shown."""
 
@@ -46,11 +48,25 @@ COLOURS |= {code + 60: name for code, name in COLOURS.items()} | {90: "a-d"}
 
 
 class Piece(NamedTuple):
-    """Bytes of a log from `offset` on, read at a moment."""
+    """Bytes of a log from `offset` on, read at a moment, or a gap: without data, but with what was left out (U9)."""
 
     offset: int
     at: datetime
     data: bytes
+    skipped: int = 0
+    feeds: int = 0
+    """Line feeds in what was left out."""
+    before: int = 0
+    """Line feeds of the whole log before a gap."""
+
+    @property
+    def end(self) -> int:
+        return self.offset + (self.skipped or len(self.data))
+
+    @property
+    def after(self) -> int:
+        """The number of the line that goes on after a gap."""
+        return self.before + self.feeds + 1
 
 
 @dataclass(frozen=True)
@@ -70,6 +86,14 @@ class Cursor:
 
     def __str__(self) -> str:
         return f"{self.offset}-{self.number}"
+
+
+class Gap(NamedTuple):
+    """Bytes and line feeds that were left out, and the number of the line that goes on behind them."""
+
+    size: int
+    feeds: int
+    after: int
 
 
 class Style(NamedTuple):
@@ -111,17 +135,35 @@ def _skip_colour(codes: Iterator[int]) -> None:
 
 @dataclass(frozen=True)
 class Line:
-    """`data` is without its line feed. A line that is not `whole` may still grow."""
+    """`data` is without its line feed. A line that is not `whole` may still grow.
+
+    Of a very long line some bytes of its middle are not in `data`: `skipped` counts them. With `gap`, it is none, but
+    stands for so many bytes that were left out.
+    """
 
     number: int
     offset: int
     at: datetime
     data: bytes
     whole: bool = True
+    skipped: int = 0
+    gap: Gap | None = None
+    endless: bool = False
+    """Its end was left out: a gap follows."""
+
+    @property
+    def size(self) -> int:
+        return len(self.data) + self.skipped
 
     @property
     def after(self) -> Cursor:
-        return Cursor(self.offset + len(self.data) + 1, self.number + 1)
+        if self.gap:
+            return Cursor(self.offset + self.gap.size, self.gap.after)
+        return Cursor(self.offset + self.size, self.number) if self.endless else self._next
+
+    @property
+    def _next(self) -> Cursor:
+        return Cursor(self.offset + self.size + 1, self.number + 1)
 
     @cached_property
     def parts(self) -> list[tuple[str, str]]:
@@ -138,7 +180,7 @@ class Line:
 
     @property
     def is_cut(self) -> bool:
-        return len(self.data) > LONGEST_BYTES or len(self.text) > LONGEST
+        return bool(self.skipped) or len(self.data) > LONGEST_BYTES or len(self.text) > LONGEST
 
     @property
     def is_error(self) -> bool:
@@ -177,23 +219,67 @@ def _span(classes: str, text: str) -> SafeString:
 
 
 def lines_from(pieces: Iterable[Piece], cursor: Cursor, *, end: int | None = None) -> Iterator[Line]:
-    """Every line from the cursor on; the last is not whole where no line feed came before the byte `end`."""
-    at: datetime | None = None
-    number, offset = cursor.number, cursor.offset
-    begun: list[bytes] = []
+    """Every line from the cursor on; the last is not whole where no line feed came before the byte `end`.
+
+    The pieces begin with the one that the cursor is in, which may be a gap by now.
+    """
+    line = _Begun(cursor)
     for piece in pieces:
-        first, *others = _between(piece, cursor.offset, end).split(b"\n")
-        at = at or piece.at
-        begun.append(first)
+        if piece.skipped:
+            yield from line.skip(piece)
+        else:
+            yield from line.take(piece, _between(piece, line.reached, end))
+    if line.data and line.at:
+        yield line.made(line.at, whole=False)
+
+
+class _Begun:
+    """The line under way. Of a very long one only the first and the last bytes are held."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._start(cursor)
+
+    def _start(self, cursor: Cursor, at: datetime | None = None) -> None:
+        self.cursor, self.at, self.data, self.skipped = cursor, at, bytearray(), 0
+
+    @property
+    def reached(self) -> int:
+        return self.cursor.offset + len(self.data) + self.skipped
+
+    def made(self, at: datetime, *, whole: bool = True, endless: bool = False) -> Line:
+        number, offset = self.cursor.number, self.cursor.offset
+        return Line(number, offset, at, bytes(self.data), whole, self.skipped, endless=endless)
+
+    def take(self, piece: Piece, data: bytes) -> Iterator[Line]:
+        self.at = self.at or piece.at
+        first, *others = data.split(b"\n")
+        self._grow(first)
         for other in others:
-            line = Line(number, offset, at, b"".join(begun))
+            line = self.made(self.at or piece.at)
             yield line
-            (offset, number), begun, at = (line.after.offset, line.after.number), [other], piece.at
-        if not any(begun):
-            at = None
-    rest = b"".join(begun)
-    if rest and at:
-        yield Line(number, offset, at, rest, whole=False)
+            self._start(line.after, piece.at)
+            self._grow(other)
+        if not self.data:
+            self.at = None
+
+    def skip(self, gap: Piece) -> Iterator[Line]:
+        """A gap within one line makes it longer; any other ends it, and begins another in its middle."""
+        left, feeds = gap.end - self.reached, gap.after - self.cursor.number
+        if not feeds:
+            self.at, self.skipped = self.at or gap.at, self.skipped + left
+            return
+        offset = self.reached
+        if offset > self.cursor.offset:
+            yield self.made(self.at or gap.at, endless=True)
+        line = Line(self.cursor.number, offset, gap.at, b"", gap=Gap(left, feeds, gap.after))
+        yield line
+        self._start(line.after)
+
+    def _grow(self, data: bytes) -> None:
+        self.data += data
+        if len(self.data) > HELD:
+            self.skipped += len(self.data) - 2 * LONGEST_BYTES
+            del self.data[LONGEST_BYTES:-LONGEST_BYTES]
 
 
 def _between(piece: Piece, start: int, end: int | None) -> bytes:
@@ -224,31 +310,3 @@ def read(
         lines.append(line)
         cursor = line.after
     return Reading(lines, cursor)
-
-
-def cursor_at(pieces: Iterable[Piece], number: int) -> Cursor:
-    """Where the line of this number begins; the end of the log where there are fewer."""
-    cursor = Cursor()
-    for piece in pieces:
-        feeds = piece.data.count(b"\n")
-        if cursor.number + feeds >= number:
-            return _forward(piece, cursor, number)
-        if feeds:
-            cursor = Cursor(piece.offset + piece.data.rfind(b"\n") + 1, cursor.number + feeds)
-    return cursor
-
-
-def _forward(piece: Piece, cursor: Cursor, number: int) -> Cursor:
-    place = -1
-    for _line in range(number - cursor.number):
-        place = piece.data.index(b"\n", place + 1)
-    return Cursor(piece.offset + place + 1, number) if place >= 0 else cursor
-
-
-def count_lines(pieces: Iterable[Piece]) -> int:
-    """Lines, the last one also where no line feed ended it."""
-    feeds, last = 0, b"\n"
-    for piece in pieces:
-        feeds += piece.data.count(b"\n")
-        last = piece.data[-1:] or last
-    return feeds + (last != b"\n")

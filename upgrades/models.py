@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -39,11 +39,13 @@ from upgrades.halting import Limits
 from upgrades.log_lines import Piece
 from upgrades.night import Timetable
 from upgrades.plan import Code
-from upgrades.querysets import RunHaltQuerySet, RunQuerySet, UpgradeQuerySet
+from upgrades.querysets import LogChunkQuerySet, RunHaltQuerySet, RunQuerySet, UpgradeQuerySet
 from upgrades.waves import Rollout, parse_sizes
 
 WAY_BACK_PLACE = 1000
 """The steps of the way back are numbered from here."""
+PIECES_AT_ONCE = 32
+"""Of a log, in memory: at most 8 MiB."""
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -376,10 +378,16 @@ class Upgrade(models.Model):
         return self.ended_at - self.started_at if self.ended_at and self.started_at else None
 
     def log_pieces(self, after: int = 0) -> Iterator[Piece]:
-        """Its log in order, from the piece with the byte `after` on; a few are read at a time, however long it is."""
-        rows = self.log_chunks.annotate(end=models.F("offset") + Length("data")).filter(end__gt=after)
-        for offset, at, data in rows.order_by("offset").values_list("offset", "at", "data").iterator(chunk_size=50):
-            yield Piece(offset, at, bytes(data))
+        """Its log in order, from the piece with the byte `after` on; a few are read at a time, however long it is.
+
+        What was kept when reading began may be left out by the time that it is reached: then the last gap begins
+        before the piece that was read last ends.
+        """
+        while pieces := self.log_chunks.reaching_beyond(after).pieces(PIECES_AT_ONCE):
+            yield from pieces
+            after = pieces[-1].end
+            if len(pieces) < PIECES_AT_ONCE:
+                return
 
     def move(self, to: UpgradeState, *, now: datetime, **changes: Any) -> None:
         """One transition (U1): a conditional UPDATE and its event. Raises UpgradeChanged if it is elsewhere."""
@@ -455,20 +463,34 @@ class Step(models.Model):
 
 
 class LogChunk(models.Model):
-    """A piece of the log, equal to the host's file from `offset` on (U3)."""
+    """A piece of the log, equal to the host's file from `offset` on (U3); without data, what was left out (U9)."""
 
     upgrade = models.ForeignKey(Upgrade, models.CASCADE, related_name="log_chunks")
     offset = models.PositiveBigIntegerField()
+    size = models.PositiveBigIntegerField(help_text=_("Bytes that it stands for."))
+    feeds = models.PositiveBigIntegerField(help_text=_("Line feeds that it stands for."))
     at = models.DateTimeField()
-    data = models.BinaryField()
+    data = models.BinaryField(default=bytes, blank=True)
+
+    objects = LogChunkQuerySet.as_manager()
 
     class Meta:
         ordering = ["upgrade", "offset"]
         default_permissions = ("view",)
-        constraints = [models.UniqueConstraint(fields=["upgrade", "offset"], name="log_chunk_one_per_offset")]
+        constraints = [
+            models.UniqueConstraint(fields=["upgrade", "offset"], name="log_chunk_one_per_offset"),
+            models.CheckConstraint(
+                condition=Q(size__gt=0) & (Q(data=b"") | Q(size=Length("data"))), name="log_chunk_whole_or_left_out"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.upgrade_id} from {self.offset}"
+
+    @classmethod
+    def of(cls, upgrade: Upgrade, offset: int, data: bytes, at: datetime) -> Self:
+        """One with data, not saved."""
+        return cls(upgrade=upgrade, offset=offset, size=len(data), feeds=data.count(b"\n"), at=at, data=data)
 
 
 class HostLease(models.Model):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, Sum, When
+from django.db.models.functions import Coalesce
 
 from upgrades.choices import (
     ACTIVE,
@@ -27,9 +28,11 @@ from upgrades.choices import (
     RunKind,
     UpgradeState,
 )
+from upgrades.log_keeping import Stretch
+from upgrades.log_lines import Piece
 
 if TYPE_CHECKING:
-    from upgrades.models import Run, RunHalt, Upgrade  # noqa: F401 - named in a base class, which ruff reads as text
+    from upgrades.models import LogChunk, Run, RunHalt, Upgrade  # noqa: F401 - named in a base class, which ruff reads as text
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -167,3 +170,25 @@ def _halts() -> RunHaltQuerySet:
     halts = apps.get_model("upgrades", "RunHalt")._default_manager.all()
     assert isinstance(halts, RunHaltQuerySet)  # noqa: S101 - for the type checker
     return halts
+
+
+class LogChunkQuerySet(models.QuerySet["LogChunk"]):
+    def reaching_beyond(self, byte: int) -> LogChunkQuerySet:
+        """Those of one log that end after this byte."""
+        return self.annotate(end=F("offset") + F("size")).filter(end__gt=byte)
+
+    def pieces(self, most: int) -> list[Piece]:
+        """The first ones, in order, with their data. One query, so that lines are counted as of one moment."""
+        earlier = self.model._default_manager.filter(upgrade=OuterRef("upgrade"), offset__lt=OuterRef("offset"))
+        feeds = earlier.order_by().values("upgrade").annotate(feeds=Sum("feeds")).values("feeds")
+        rows = self.annotate(before=Case(When(data=b"", then=Coalesce(Subquery(feeds), 0)), default=0))
+        found = rows.order_by("offset").values_list("offset", "at", "data", "size", "feeds", "before")[:most]
+        return [
+            Piece(offset, at, bytes(data)) if data else Piece(offset, at, b"", size, feeds, before)
+            for offset, at, data, size, feeds, before in found
+        ]
+
+    def stretches(self) -> list[Stretch]:
+        """All of one log, in order, without their data."""
+        rows = self.annotate(is_gap=Q(data=b"")).order_by("offset")
+        return [Stretch(*row) for row in rows.values_list("offset", "size", "feeds", "is_gap")]

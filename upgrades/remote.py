@@ -41,7 +41,7 @@ from upgrades.ssh_keys import Lend
 READ_SIZE = 65536
 PIECE = 256 * 1024
 """What is sent at once: Paramiko slices a larger body again and again."""
-MOST_PER_READ = 1024 * 1024
+MOST_PER_READ = 512 * 1024
 MOST_OF_AN_ANSWER = 64 * 1024
 GRACE = 0.5
 """Seconds in which a command that has ended may still print, held open by a child of its own."""

@@ -21,6 +21,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from instances.models import Host
 from instances.services import note_failure, note_version
 from releasemgr.lib import clock
+from upgrades.backlog import Backlog
 from upgrades.choices import BEGUN, EndCode, Outcome, UpgradeState
 from upgrades.contact import Connect, FrameKind
 from upgrades.exceptions import RecipeInvalid, UpgradeChanged
@@ -39,6 +40,7 @@ from upgrades.host_thread import (
     OfUpgrade,
     Reached,
     Told,
+    log_bytes,
 )
 from upgrades.models import Upgrade
 from upgrades.recipes.verdict import Remains
@@ -57,15 +59,22 @@ BEAT = 0.5  # seconds between two rounds
 ASK = 1.0  # seconds between two questions whether to go on
 RENEW = 5.0  # seconds between two renewals of the leases
 SLICE = 240.0  # seconds that one task lasts
+LOAD = 4 * 1024 * 1024  # bytes of logs after which a round does not wait for its end
 LEAVE_WITHIN = 2.0  # seconds that threads have for leaving before their connections are closed
 
 
 class _Held:
     """A host whose lease we have, and its thread. Nobody listens to an earlier thread of the same host."""
 
-    def __init__(self, host: Host, connect: Connect, heard: "SimpleQueue[tuple[_Held, Observation]]") -> None:
+    def __init__(
+        self,
+        host: Host,
+        connect: Connect,
+        heard: "SimpleQueue[tuple[_Held, Observation]]",
+        backlog: Backlog | None = None,
+    ) -> None:
         self.host, self.address = host, address_of(host)
-        self.thread = HostThread(self.address, connect, lambda told: heard.put((self, told)))
+        self.thread = HostThread(self.address, connect, lambda told: heard.put((self, told)), backlog)
 
 
 class Supervisor:
@@ -81,6 +90,8 @@ class Supervisor:
         self.token = uuid.uuid4()
         self._connect, self._keep_going, self._now = connect, keep_going, now
         self._told: SimpleQueue[tuple[_Held, Observation]] = SimpleQueue()
+        self._backlog = Backlog()
+        self._load = 0  # bytes of logs that were heard last
         self._held: dict[int, _Held] = {}
         self._watched: dict[int, Watched] = {}
         self._asked_at = self._renewed_at = 0.0
@@ -111,20 +122,19 @@ class Supervisor:
             log.exception("The database failed. Reading everything anew.")
             self._start_over()
             return True
+        finally:
+            self._backlog.done(self._load)
 
     def _listen(self) -> dict[int, list[Observation]]:
-        """What the threads of our hosts told within one beat, by host."""
-        heard = []
-        until = time.monotonic() + BEAT
-        while (left := until - time.monotonic()) > 0:
+        """What the threads of our hosts told within one beat, or until it is a load, by host."""
+        told: dict[int, list[Observation]] = defaultdict(list)
+        self._load, until = 0, time.monotonic() + BEAT
+        while self._load < LOAD:
             try:
-                heard.append(self._told.get(timeout=left))
+                held, observation = self._told.get(timeout=max(0.0, until - time.monotonic()))
             except Empty:
                 break
-        while not self._told.empty():
-            heard.append(self._told.get())
-        told: dict[int, list[Observation]] = defaultdict(list)
-        for held, observation in heard:
+            self._load += log_bytes(observation)
             if self._held.get(held.host.pk) is held:
                 told[held.host.pk].append(observation)
         return told
@@ -159,7 +169,7 @@ class Supervisor:
             self._make_place(free[0], idle, due)
             return
         for host in claims.claim_hosts(self.token, free, most=most):
-            held = self._held[host.pk] = _Held(host, self._connect, self._told)
+            held = self._held[host.pk] = _Held(host, self._connect, self._told, self._backlog)
             held.thread.start()
             self._attach(host)
 
@@ -212,7 +222,7 @@ class Supervisor:
         except (RecipeInvalid, ValueError) as error:
             self._block(upgrade, error)
             return
-        watched = Watched(upgrade, assignment.recipe, assignment.log_offset)
+        watched = Watched(upgrade, assignment.recipe)
         watched.prepare_steps()
         self._watched[upgrade.pk] = watched
         self._held[upgrade.instance.host_id].thread.give(assignment)
@@ -270,17 +280,22 @@ class Supervisor:
         return True
 
     def _take(self, host: int, observations: list[Observation]) -> None:
-        """Log pieces are gathered first, so that a round writes one chunk for each upgrade."""
+        """Log pieces are gathered, so that a round writes one stretch of each log; what ends an upgrade comes last."""
+        now = self._now()
         pieces: dict[int, list[tuple[int, bytes]]] = defaultdict(list)
         for told in observations:
             if isinstance(told, Heard) and told.frame.kind is FrameKind.LOG:
                 pieces[told.number].append((told.frame.offset, told.frame.data))
-        now = self._now()
-        for number, parts in pieces.items():
-            if number in self._watched:
-                self._watched[number].keep_log(parts, now)
-        for told in observations:
+                continue
+            if isinstance(told, Ended | Lingers):
+                self._keep_log(told.number, pieces.pop(told.number, ()), now)
             self._take_one(self._held[host], told, now)
+        for number, parts in pieces.items():
+            self._keep_log(number, parts, now)
+
+    def _keep_log(self, number: int, parts: Sequence[tuple[int, bytes]], now: datetime) -> None:
+        if number in self._watched:
+            self._watched[number].keep_log(parts, now)
 
     def _take_one(self, held: _Held, told: Observation, now: datetime) -> None:
         match told:
@@ -414,6 +429,8 @@ class Supervisor:
                 thread.abandon()
         try:
             self._write(self._listen())
+            while self._load >= LOAD:
+                self._write(self._listen())
             claims.release(self.token)
         except (DatabaseError, InterfaceError):
             log.exception("The database failed while leaving. The leases run out by themselves.")

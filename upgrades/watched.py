@@ -6,28 +6,26 @@ the object is thrown away and read anew, so that memory never runs ahead of the 
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import takewhile
-
-from django.db.models import F
-from django.db.models.functions import Length
 
 from instances.services import note_version
 from upgrades.choices import EndCode, Outcome, StepState, UpgradeState
 from upgrades.first_error import failure_fingerprint, first_error
-from upgrades.models import WAY_BACK_PLACE, LogChunk, Step, Upgrade
+from upgrades.models import WAY_BACK_PLACE, Step, Upgrade
 from upgrades.recipes.journal import Event, Journal, StepEnded, StepStarted, VersionRead, WayBackBegun
 from upgrades.recipes.recipe import Phase, Recipe
 from upgrades.recipes.verdict import Detail, Ending, Remains, Verdict, judge
 from upgrades.sentences import stop_reason
 from upgrades.services.cancels import cancel_words
+from upgrades.services.logs import kept_log, lines_before, read_log, write_log
 
 NOBODY_FAILED = (Detail.STOPPED, Detail.CANCELLED)
 SEARCHED = 1024 * 1024  # bytes of a failed step's log, from its end, in which its error is looked for
 
 
 class Watched:
-    def __init__(self, upgrade: Upgrade, recipe: Recipe, log_size: int) -> None:
-        self.upgrade, self.recipe, self.log_size = upgrade, recipe, log_size
+    def __init__(self, upgrade: Upgrade, recipe: Recipe) -> None:
+        self.upgrade, self.recipe = upgrade, recipe
+        self._log = kept_log(upgrade)
         self._journal = Journal()
         self._events: list[Event] = self._journal.feed(bytes(upgrade.journal))
         self._steps = {step.position: step for step in upgrade.steps.all()}
@@ -51,18 +49,20 @@ class Watched:
 
     # Log and journal.
 
-    def keep_log(self, pieces: Sequence[tuple[int, bytes]], now: datetime) -> None:
-        """Appends what follows on what is kept; drops what is kept already (U3)."""
-        data = b"".join(self._news(offset, piece) for offset, piece in pieces)
-        if data:
-            LogChunk.objects.create(upgrade=self.upgrade, offset=self.log_size - len(data), at=now, data=data)
+    @property
+    def log_size(self) -> int:
+        """Bytes of its log that were taken in, whether they are kept or left out."""
+        return self._log.size
 
-    def _news(self, offset: int, piece: bytes) -> bytes:
-        known = self.log_size - offset
-        if not 0 <= known < len(piece):
-            return b""
-        self.log_size += len(piece) - known
-        return piece[known:]
+    def keep_log(self, pieces: Sequence[tuple[int, bytes]], now: datetime) -> None:
+        """Appends what follows on what was taken in; drops what was already (U3)."""
+        data, size = [], self.log_size
+        for offset, piece in pieces:
+            if 0 <= size - offset < len(piece):
+                data.append(piece[size - offset :])
+                size = offset + len(piece)
+        if data:
+            write_log(self.upgrade, self._log.add(b"".join(data)), now)
 
     def keep_events(self, offset: int, data: bytes, now: datetime) -> None:
         known = len(self.upgrade.journal) - offset
@@ -86,6 +86,7 @@ class Watched:
 
     def _step_started(self, event: StepStarted) -> None:
         place = _place(event)
+        self._log.begin_step(event.log_offset)
         self._steps[place], _created = Step.objects.update_or_create(
             upgrade=self.upgrade,
             position=place,
@@ -170,21 +171,8 @@ class Watched:
         start = max(start, end - SEARCHED)
         error = first_error(read_log(self.upgrade, start, end))
         if error:
-            before = _lines_before(self.upgrade, start)
+            before = lines_before(self.upgrade, start)
             self.upgrade.first_error, self.upgrade.first_error_line = error.text, before + error.line
-
-
-def read_log(upgrade: Upgrade, start: int, end: int) -> bytes:
-    """The bytes of its log from `start` up to `end`."""
-    reaching = LogChunk.objects.annotate(end=F("offset") + Length("data")).filter(end__gt=start)
-    chunks = reaching.filter(upgrade=upgrade, offset__lt=end).order_by("offset").values_list("offset", "data")
-    return b"".join(bytes(data)[max(0, start - offset) : end - offset] for offset, data in chunks)
-
-
-def _lines_before(upgrade: Upgrade, end: int) -> int:
-    """How many lines of its log end before this byte. Holds a few chunks at a time."""
-    before = takewhile(lambda piece: piece.offset < end, upgrade.log_pieces())
-    return sum(piece.data[: end - piece.offset].count(b"\n") for piece in before)
 
 
 def _place(event: StepStarted | StepEnded) -> int:

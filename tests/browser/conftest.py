@@ -85,7 +85,7 @@ def last_night(fleet: Instance) -> Upgrade:
         end_values={"step": "Health check", "from": "4.19.6", "to": "4.20.2", "host": "app-1", "reported": "4.19.6"},
     )  # fmt: skip
     check, health = b"$ check\nThe site is fine.\n", b"$ health\nGET /login/ returned 502 Bad Gateway\n"
-    LogChunk.objects.create(upgrade=upgrade, offset=0, at=began, data=check + health)
+    LogChunk.of(upgrade, 0, check + health, began).save()
     _step(upgrade, 1, "Check the site", StepState.SUCCEEDED, 0, len(check))
     _step(upgrade, 8, "Health check", StepState.FAILED, len(check), len(check + health))
     return upgrade

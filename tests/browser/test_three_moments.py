@@ -94,7 +94,7 @@ def test_a_running_log_grows_on_the_page_and_ends_with_the_outcome(
     offset = 0
     page = sign_in(viewer)
     for number, piece in enumerate(pieces):
-        LogChunk.objects.create(upgrade=upgrade, offset=offset, at=now, data=piece)
+        LogChunk.of(upgrade, offset, piece, now).save()
         offset += len(piece)
         if number == 0:
             page.goto(f"{live_server.url}/upgrades/{upgrade.pk}/")

@@ -21,8 +21,8 @@ from tests.factories import make_build, make_host, make_instance
 from tests.ssh.sshd import SshServer
 from tests.upgrades.sites import Site, make_artifact, wait_until
 from upgrades.models import Upgrade
+from upgrades.services.logs import read_log
 from upgrades.services.runs import start_upgrades
-from upgrades.watched import read_log
 
 BASE = Path(__file__).parents[2]
 PATIENCE = 120.0  # seconds: a lease that a killed supervisor left has to run out
@@ -42,7 +42,7 @@ class Supervisor:
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.supervise", str(self._key)], cwd=BASE, env=self._environment()
+            [sys.executable, "-m", "tests.faults.supervise", str(self._key)], cwd=BASE, env=environment()
         )
 
     def kill(self) -> None:
@@ -50,12 +50,13 @@ class Supervisor:
             self._process.kill()
             self._process.wait()
 
-    @staticmethod
-    def _environment() -> dict[str, str]:
-        connection.ensure_connection()
-        database = connection.connection.info
-        url = f"postgres://{database.user}@/{quote(database.dbname)}?host={quote(database.host, safe='')}"
-        return {**os.environ, "DATABASE_URL": url, "RELEASEMGR_ARTIFACTS": str(settings.ARTIFACT_DIR)}
+
+def environment() -> dict[str, str]:
+    """Of a process that works on the database of the tests."""
+    connection.ensure_connection()
+    database = connection.connection.info
+    url = f"postgres://{database.user}@/{quote(database.dbname)}?host={quote(database.host, safe='')}"
+    return {**os.environ, "DATABASE_URL": url, "RELEASEMGR_ARTIFACTS": str(settings.ARTIFACT_DIR)}
 
 
 @dataclass

@@ -20,10 +20,10 @@ from tests.upgrades.sites import WAIT_FOR_GO, Site, make_artifact, wait_until
 from upgrades.choices import EndCode, Outcome, StepState, UpgradeState
 from upgrades.contact import Connect
 from upgrades.models import Upgrade
+from upgrades.services.logs import read_log
 from upgrades.services.runs import start_upgrades
 from upgrades.supervisor import Supervisor
 from upgrades.version_check import ask_versions
-from upgrades.watched import read_log
 
 pytestmark = [pytest.mark.ssh, pytest.mark.django_db(transaction=True)]
 COUNT = 'echo "$0" >>"$SITE_PATH/migrated"; '

@@ -17,8 +17,8 @@ from tests.upgrades.sites import Site, wait_until
 from upgrades.choices import EndCode, Outcome, UpgradeState
 from upgrades.contact import Connect
 from upgrades.models import Upgrade
+from upgrades.services.logs import read_log
 from upgrades.supervisor import Supervisor
-from upgrades.watched import read_log
 
 pytestmark = [pytest.mark.ssh, pytest.mark.django_db(transaction=True)]
 

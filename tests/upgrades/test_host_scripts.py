@@ -575,7 +575,7 @@ def test_a_runner_killed_before_a_change_failed_clean(site: Site) -> None:
     kill_runner(site, site.path)
     (site.path / "go").touch()
     wait_until(lambda: site.inspect() == [1, 0, 0])
-    assert [kind for kind, _, _ in site.follow()] == ["L", "E", "G"]
+    assert [kind for kind, _, _ in site.follow()] == ["E", "L", "G"]
     verdict = site.verdict()
     assert (verdict.ending, verdict.failed_step) == (Ending.FAILED_CLEAN, "backup")
     assert verdict.detail is Detail.RUNNER_GONE

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from upgrades.log_index import LogIndex
+from upgrades.log_keeping import Stretch
 from upgrades.log_lines import (
     LONGEST,
     LONGEST_BYTES,
     Cursor,
     Line,
     Piece,
-    count_lines,
-    cursor_at,
     lines_from,
     read,
 )
@@ -33,6 +33,20 @@ LOGS = st.lists(
 def pieces(log: bytes, *cuts: int) -> list[Piece]:
     ends = [0, *sorted({cut for cut in cuts if 0 < cut < len(log)}), len(log)]
     return [Piece(a, NOON + timedelta(seconds=n), log[a:b]) for n, (a, b) in enumerate(pairwise(ends))]
+
+
+def index_of(log: bytes, *cuts: int) -> LogIndex:
+    stretches = [Stretch(one.offset, len(one.data), one.data.count(b"\n")) for one in pieces(log, *cuts) if one.data]
+    return LogIndex(stretches, ends_whole=log.endswith(b"\n"))
+
+
+def find_line(log: bytes, cuts: list[int], number: int) -> Cursor:
+    index = index_of(log, *cuts)
+    place = index.find(number)
+    if isinstance(place, Cursor):
+        return place
+    (piece,) = [one for one in pieces(log, *cuts) if one.offset == place.offset]
+    return place.cursor(piece.data)
 
 
 def line(data: bytes, *, whole: bool = True) -> Line:
@@ -70,13 +84,13 @@ def test_the_lines_are_the_bytes_between_the_line_feeds(log: bytes, cuts: list[i
 
     expected = log.split(b"\n")
     assert found == (expected if expected[-1] else expected[:-1])
-    assert count_lines(pieces(log, *cuts)) == len(found)
+    assert index_of(log, *cuts).lines == len(found)
 
 
 @given(LOGS, st.lists(st.integers(0, 400), max_size=12), st.integers(1, 12))
 def test_a_cursor_is_found_by_the_number_of_its_line(log: bytes, cuts: list[int], number: int) -> None:
     everything = list(lines_from(pieces(log), Cursor()))
-    found = cursor_at(pieces(log, *cuts), number)
+    found = find_line(log, cuts, number)
 
     assert [one.number for one in lines_from(pieces(log, *cuts), found)] == [
         one.number for one in everything if one.number >= found.number

@@ -21,8 +21,8 @@ from upgrades.choices import EndCode, Outcome, StepState, UpgradeState
 from upgrades.exceptions import HostKeyChanged, SiteLocked, Unreachable
 from upgrades.models import HostLease, LogChunk, Run, Upgrade
 from upgrades.services import claims
+from upgrades.services.logs import read_log
 from upgrades.services.runs import start_upgrades
-from upgrades.watched import read_log
 
 __all__ = ["impatient"]
 pytestmark = pytest.mark.django_db(transaction=True)

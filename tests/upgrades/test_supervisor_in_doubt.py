@@ -30,8 +30,8 @@ from upgrades.models import HostLease, Upgrade
 from upgrades.services import claims
 from upgrades.services.addresses import address_of
 from upgrades.services.assignments import assignment_for
+from upgrades.services.logs import read_log
 from upgrades.services.runs import start_upgrades
-from upgrades.watched import read_log
 
 __all__ = ["impatient"]
 pytestmark = pytest.mark.django_db(transaction=True)

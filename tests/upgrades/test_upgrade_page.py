@@ -25,7 +25,7 @@ ROLLED_BACK = {
 
 def add_step(upgrade: Upgrade, position: int, log: bytes | None = None, *, ended: bool = True, **values: Any) -> Step:
     """A step that printed this; None where it has not begun."""
-    start = sum(len(chunk.data) for chunk in upgrade.log_chunks.all())
+    start = sum(chunk.size for chunk in upgrade.log_chunks.all())
     if log is not None:
         append(upgrade, log)
         values = {"started_at": NOW, "log_start": start, "state": StepState.RUNNING} | values
@@ -38,8 +38,8 @@ def add_step(upgrade: Upgrade, position: int, log: bytes | None = None, *, ended
 
 
 def append(upgrade: Upgrade, data: bytes) -> None:
-    offset = sum(len(chunk.data) for chunk in upgrade.log_chunks.all())
-    LogChunk.objects.create(upgrade=upgrade, offset=offset, at=NOW, data=data)
+    offset = sum(chunk.size for chunk in upgrade.log_chunks.all())
+    LogChunk.of(upgrade, offset, data, NOW).save()
 
 
 def numbers(html: str) -> list[int]:
@@ -385,3 +385,67 @@ def test_who_may_unlock(client: Client, support: User) -> None:
     page = client.get(f"/upgrades/{upgrade.pk}/").content.decode()
     assert "Unlocking needs: Release manager, Administrator." in page
     assert 'name="note"' not in page
+
+
+# Logs of any size.
+
+
+def left_out(upgrade: Upgrade, size: int, feeds: int) -> None:
+    offset = sum(chunk.size for chunk in upgrade.log_chunks.all())
+    LogChunk.objects.create(upgrade=upgrade, offset=offset, size=size, feeds=feeds, at=NOW)
+
+
+def test_u9_the_page_the_download_and_the_live_view_say_what_was_left_out_and_where_it_is(
+    client: Client, viewer: User
+) -> None:
+    upgrade = make_upgrade(outcome=Outcome.SUCCEEDED)
+    add_step(upgrade, 1, b"$ one\nbegun\nand cut he", ended=False)
+    left_out(upgrade, 3 * 1024 * 1024, 4000)
+    append(upgrade, b"re\nlast\n")
+    client.force_login(viewer)
+    where = f"{upgrade.instance.host.name}: {upgrade.instance.path}/.releasemgr/upgrades/{upgrade.pk}/log"
+
+    page = client.get(f"/upgrades/{upgrade.pk}/").content.decode()
+    news = client.get(f"/upgrades/{upgrade.pk}/log/?after=0-1&steps=0").content.decode()
+    raw = b"".join(client.get(f"/upgrades/{upgrade.pk}/raw/")).decode()
+
+    for shown in (page, news):
+        assert f"3.0\xa0MB (4,000 lines) of this log were left out. The whole log is on {where}" in shown
+        assert "3.0\xa0MB (4,000 lines) were left out here" in shown
+        assert numbers(shown) == [1, 2, 3, 4003, 4004]
+    assert "4,004 lines" in page.replace("4004", "4,004")
+    assert raw == (
+        f"$ one\nbegun\nand cut he\n[3145728 bytes in 4000 lines were left out here. The whole log is on {where}]\n"
+        "re\nlast\n"
+    )
+
+
+def test_u9_a_line_is_opened_on_both_sides_of_what_was_left_out(client: Client, viewer: User) -> None:
+    upgrade = make_upgrade(outcome=Outcome.SUCCEEDED)
+    add_step(upgrade, 1, b"".join(b"line %d\n" % n for n in range(1, 4001)), ended=False)
+    left_out(upgrade, 10_000_000, 100_000)
+    append(upgrade, b"".join(b"line %d\n" % n for n in range(104_001, 108_001)))
+    client.force_login(viewer)
+    path = f"/upgrades/{upgrade.pk}/"
+
+    assert numbers(client.get(f"{path}?line=300").content.decode()) == list(range(50, 550))
+    assert numbers(client.get(f"{path}?line=107000").content.decode()) == list(range(106_750, 107_250))
+    within = client.get(f"{path}?line=50000").content.decode()
+    assert numbers(within)[:2] == [104_001, 104_002]
+    assert "before=4001" in within
+    earlier = client.get(f"{path}log/?before=104001", headers=HTMX).content.decode()
+    assert "were left out here" in earlier
+
+
+def test_u9_a_very_long_line_is_shown_cut_with_its_length(client: Client, viewer: User) -> None:
+    upgrade = make_upgrade(outcome=Outcome.SUCCEEDED)
+    add_step(upgrade, 1, b"$ one\n" + b"x" * 10_000, ended=False)
+    left_out(upgrade, 50 * 1024 * 1024, 0)
+    append(upgrade, b"x\nlast\n")
+    client.force_login(viewer)
+
+    page = client.get(f"/upgrades/{upgrade.pk}/").content.decode()
+
+    assert numbers(page) == [1, 2, 3]
+    assert "cut here: the line has 50.0\xa0MB" in page
+    assert len(page) < 100_000

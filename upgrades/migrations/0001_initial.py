@@ -3,6 +3,7 @@
 import datetime
 import django.core.validators
 import django.db.models.deletion
+import django.db.models.functions.text
 import upgrades.models
 import uuid
 from django.conf import settings
@@ -159,8 +160,10 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('offset', models.PositiveBigIntegerField()),
+                ('size', models.PositiveBigIntegerField(help_text='Bytes that it stands for.')),
+                ('feeds', models.PositiveBigIntegerField(help_text='Line feeds that it stands for.')),
                 ('at', models.DateTimeField()),
-                ('data', models.BinaryField()),
+                ('data', models.BinaryField(blank=True, default=bytes)),
                 ('upgrade', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='log_chunks', to='upgrades.upgrade')),
             ],
             options={
@@ -275,6 +278,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='logchunk',
             constraint=models.UniqueConstraint(fields=('upgrade', 'offset'), name='log_chunk_one_per_offset'),
+        ),
+        migrations.AddConstraint(
+            model_name='logchunk',
+            constraint=models.CheckConstraint(condition=models.Q(('size__gt', 0), models.Q(('data', b''), ('size', django.db.models.functions.text.Length('data')), _connector='OR')), name='log_chunk_whole_or_left_out'),
         ),
         migrations.AddConstraint(
             model_name='wave',

@@ -1,8 +1,7 @@
 """What a host's thread needs to know of an upgrade, gathered from rows while the database is at hand."""
 
 from django.conf import settings
-from django.db.models import F, Max
-from django.db.models.functions import Length
+from django.utils.translation import gettext as _
 
 from builds.models import Build
 from builds.versions import key_of, parse_version
@@ -12,11 +11,12 @@ from upgrades.assignment import Assignment, VersionQuestion
 from upgrades.choices import UpgradeState
 from upgrades.contact import Ground
 from upgrades.exceptions import RecipeInvalid
-from upgrades.models import LogChunk, Upgrade
+from upgrades.models import Upgrade
 from upgrades.recipes.reading import load_recipe
 from upgrades.recipes.recipe import Kind, Recipe
 from upgrades.services.addresses import address_of
 from upgrades.services.fabfiles import ground_of, has_begun_here, values_here, with_approved_key
+from upgrades.services.logs import log_size
 
 KEEP_RELEASES = 3
 
@@ -58,6 +58,13 @@ def recipe_as_it_was(upgrade: Upgrade) -> Recipe:
         return Recipe(name, name, "unknown", (), (), {"unknown": b"", "known_hosts": b""}, kind=kind)
 
 
+def place_of_log(upgrade: Upgrade) -> str:
+    """Where all that it printed lies, for a person: the machine, and the file on it."""
+    site, recipe = upgrade.instance, recipe_as_it_was(upgrade)
+    machine = site.host.name if recipe.kind is Kind.HOST else _("the dashboard’s machine")
+    return f"{machine}: {ground_of(site, recipe)}/.releasemgr/upgrades/{upgrade.pk}/log"
+
+
 def _recipe_for(instance: Instance, name: str) -> Recipe:
     """Raises RecipeInvalid, also where the site has values that the recipe does not know."""
     recipe = load_recipe(name, settings.RECIPE_DIRS)
@@ -76,12 +83,6 @@ def question_for(instance: Instance, installation: str) -> VersionQuestion:
     """How the site is asked for its version. `installation` is our own number. Raises RecipeInvalid."""
     recipe = _recipe_for(instance, instance.recipe)
     return VersionQuestion(site_values(instance, recipe, installation), recipe.version_program)
-
-
-def log_size(upgrade: Upgrade) -> int:
-    """How many bytes of its log are kept."""
-    ends = LogChunk.objects.filter(upgrade=upgrade).annotate(end=F("offset") + Length("data"))
-    return ends.aggregate(size=Max("end"))["size"] or 0
 
 
 def site_values(instance: Instance, recipe: Recipe, installation: str) -> dict[str, str]:

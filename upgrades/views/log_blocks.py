@@ -8,14 +8,19 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
+from functools import cached_property
+from itertools import takewhile
+from typing import NamedTuple
 
 from upgrades.choices import StepState
-from upgrades.log_lines import Cursor, Line, Piece, count_lines, cursor_at, lines_from, read
+from upgrades.log_index import LogIndex, Place
+from upgrades.log_lines import Cursor, Line, Piece, lines_from, read
 from upgrades.models import Step, Upgrade
+from upgrades.services.assignments import place_of_log
 
 SHOWN_WHOLE = 5000
 """Lines of a log that a page shows at once; of a longer one it shows a window."""
+BYTES_SHOWN_WHOLE = 2 * 1024 * 1024
 WINDOW = 500
 COUNTED = 20_000
 OPEN = (StepState.RUNNING, StepState.FAILED)
@@ -80,6 +85,14 @@ class Shown:
         return self.follow.number + WINDOW // 2 if self.follow else None
 
 
+class LeftOut(NamedTuple):
+    """Bytes and lines of a log that are not kept, and where they are."""
+
+    size: int
+    lines: int
+    place: str
+
+
 class Log:
     """The log of one upgrade with its steps, in the order in which they were written."""
 
@@ -104,30 +117,52 @@ class Log:
     def pieces(self, after: int = 0) -> Iterator[Piece]:
         return self.upgrade.log_pieces(after)
 
+    @cached_property
+    def index(self) -> LogIndex:
+        chunks = self.upgrade.log_chunks
+        stretches = chunks.stretches()
+        last = chunks.order_by("offset").values_list("data", flat=True).last() or b""
+        return LogIndex(stretches, ends_whole=bytes(last).endswith(b"\n"))
+
+    @property
+    def left_out(self) -> LeftOut | None:
+        size, lines = self.index.left_out
+        return LeftOut(size, lines, place_of_log(self.upgrade)) if size else None
+
     def count(self) -> int:
-        return count_lines(self.pieces())
+        return self.index.lines
 
     def page(self, total: int, wanted: int | None = None) -> Shown:
         """All of it, or of a long one its end, or the window around the wanted line."""
-        if total <= SHOWN_WHOLE:
+        if total <= SHOWN_WHOLE and self.index.kept <= BYTES_SHOWN_WHOLE:
             return self._shown(Cursor(), SHOWN_WHOLE, wanted=wanted)
-        first = total - WINDOW + 1 if wanted is None else max(1, min(wanted, total) - WINDOW // 2)
-        start = cursor_at(self.pieces(), first)
-        return self._shown(start, WINDOW, wanted=wanted, by_hand=wanted is not None)
+        first = total - WINDOW + 1 if wanted is None else min(wanted, total) - WINDOW // 2
+        return self._shown(self._find(first), WINDOW, wanted=wanted, by_hand=wanted is not None)
+
+    def _find(self, number: int) -> Cursor:
+        """Where this line begins; where it was left out meanwhile, somewhere in the gap."""
+        found = self.index.find(number)
+        if isinstance(found, Cursor):
+            return found
+        return self._read(found)
+
+    def _read(self, place: Place) -> Cursor:
+        row = self.upgrade.log_chunks.filter(offset=place.offset).values_list("data", flat=True).first()
+        return place.cursor(bytes(row)) if row else Cursor(place.offset, place.number)
 
     def earlier(self, before: int) -> Shown:
         """The lines before this one; in blocks of steps that the page has already."""
-        first = max(1, before - WINDOW)
-        start = cursor_at(self.pieces(), first)
-        lines = list(islice(lines_from(self.pieces(start.offset), start), max(0, before - first)))
+        start = self._find(before - WINDOW)
+        found = lines_from(self.pieces(start.offset), start)
+        lines = list(takewhile(lambda line: line.number < before, found))
         blocks = [block for block in self.blocks(lines) if block.lines]
-        return Shown(blocks, len(self.steps), first=first)
+        return Shown(blocks, len(self.steps), first=start.number)
 
     def found(self, matches: Callable[[Line], bool]) -> tuple[Shown, int]:
         """The first lines that match, and how many do."""
         kept, hits = [], 0
         for line in lines_from(self.pieces(), Cursor()):
-            if matches(line):
+            if not line.gap and matches(line):
                 hits += 1
                 if hits <= WINDOW:
                     kept.append(line)
@@ -137,8 +172,8 @@ class Log:
         return Shown(blocks, len(self.steps)), hits
 
     def count_errors(self, total: int) -> int | None:
-        """None for a log of so many lines that looking at each takes too long for a page."""
-        if total > COUNTED:
+        """None for a log so long that looking at each line takes too long for a page."""
+        if total > COUNTED or self.index.kept > BYTES_SHOWN_WHOLE:
             return None
         return sum(self.is_error(line) for line in lines_from(self.pieces(), Cursor()))
 

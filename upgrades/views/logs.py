@@ -5,12 +5,14 @@ from datetime import datetime
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from releasemgr.lib import clock
 from releasemgr.lib.permission import needs
-from upgrades.log_lines import Cursor
+from upgrades.log_lines import Cursor, Piece
 from upgrades.models import Upgrade
+from upgrades.services.assignments import place_of_log
 from upgrades.views.log_blocks import Log
 from upgrades.views.upgrades import facts_of, upgrade_for_page
 
@@ -52,11 +54,22 @@ def _number(request: HttpRequest, name: str) -> int:
 @require_safe
 @needs("upgrades.view_upgrade")
 def raw(request: HttpRequest, number: int) -> StreamingHttpResponse:
-    """The bytes as they were printed, a few chunks at a time."""
-    upgrade = get_object_or_404(Upgrade.objects.select_related("instance").defer("journal"), pk=number)
+    """The bytes as they were printed, a few chunks at a time; a line says where some were left out (U9)."""
+    upgrades = Upgrade.objects.select_related("instance__host").defer("journal")
+    upgrade = get_object_or_404(upgrades, pk=number)
+    place = place_of_log(upgrade)
     name = f"upgrade-{upgrade.pk}-{upgrade.instance.slug}.log"
     return StreamingHttpResponse(
-        (piece.data for piece in upgrade.log_pieces()),
+        (piece.data or _gap_words(piece, place) for piece in upgrade.log_pieces()),
         content_type="text/plain; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
+
+
+def _gap_words(gap: Piece, place: str) -> bytes:
+    words = _("[%(bytes)d bytes in %(lines)d lines were left out here. The whole log is on %(place)s]") % {
+        "bytes": gap.skipped,
+        "lines": gap.feeds,
+        "place": place,
+    }
+    return f"\n{words}\n".encode()

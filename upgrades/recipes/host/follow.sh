@@ -40,7 +40,7 @@ send_events() { # up to $1; false when there was no whole line to send
 }
 
 # The result is looked at first: if it stands, the sizes seen after it are final.
-# The log is looked at last and sent first: what an event tells of the log has been sent before it.
+# Events are sent before the log: whoever keeps only parts of a step's log has to know where it begins.
 look() {
     done=0 events_size=0 log_size=0
     # shellcheck disable=SC2046 # names and sizes have no blanks
@@ -56,8 +56,8 @@ look() {
 }
 
 send_all() {
-    while send_log "$log_size"; do :; done
     while send_events "$events_size"; do :; done
+    while send_log "$log_size"; do :; done
 }
 
 end_if_done() {
