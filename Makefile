@@ -7,7 +7,7 @@ SHELL_SCRIPTS = $(shell find . \( -name .git -o -name .venv -o -name var -o -nam
 LONG := year or lives
 WAITING := shell or ssh or queue or browser or demo or quick
 
-.PHONY: help install demo serve test units faults lint types format lock
+.PHONY: help install demo serve test units faults soak lint types format lock
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -36,11 +36,15 @@ test: install ## every test: units, PostgreSQL, real SSH, real browser
 	$(BIN)/pytest -n 4 --dist loadfile -m "$(WAITING)"
 
 units: install ## the tests that need no server, browser or worker
-	$(BIN)/pytest -n 2 -m "not ($(LONG) or $(WAITING) or faults)"
+	$(BIN)/pytest -n 2 -m "not ($(LONG) or $(WAITING) or faults or soak)"
 
 faults: install ## every fault at every moment of an upgrade, on a real SSH server (as root: with dropped packets)
 	@sh tests/install_system_packages.sh
 	$(BIN)/pytest -n 2 -m faults
+
+soak: install ## hundreds of upgrades while something is killed every second or two (N=200, SEED=…)
+	@sh tests/install_system_packages.sh
+	SOAK_UPGRADES=$(N) SOAK_SEED=$(SEED) $(BIN)/pytest -s -m soak
 
 lint: install ## everything that reads the code without running it
 	$(BIN)/ruff check .

@@ -30,8 +30,8 @@ drawing.load_profile("patient")
 IN_CI = os.environ.get("CI") == "true"
 SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
-NEEDS = {"browser": CHROMIUMS, "ssh": ("sshd",), "faults": ("sshd",)}
-MAY_USE_SOCKETS = ("shell", "ssh", "browser", "queue", "demo", "faults")
+NEEDS = {"browser": CHROMIUMS, "ssh": ("sshd",), "faults": ("sshd",), "soak": ("sshd",)}
+MAY_USE_SOCKETS = ("shell", "ssh", "browser", "queue", "demo", "faults", "soak")
 
 
 def found(programs: tuple[str, ...]) -> str | None:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.network import Network
-from tests.faults.world import World
+from tests.faults.world import PATIENCE, Supervisor, World, cut_database
+from tests.upgrades.sites import wait_until
 from upgrades.choices import EndCode, Outcome
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
@@ -55,8 +56,8 @@ def kill_the_supervisor_and_cut_the_link(world: World) -> None:
     world.supervisor.start()
 
 
-def cut_the_database(world: World) -> None:
-    world.cut_database()
+def cut_the_database(_world: World) -> None:
+    cut_database()
 
 
 FAULTS: tuple[Callable[[World], None], ...] = (
@@ -110,6 +111,50 @@ def test_packets_that_are_dropped_silently_change_no_outcome(far_world: World, n
     network.mend()
     far_world.await_end()
     assert_whole(far_world, moment)
+
+
+def test_a_supervisor_that_is_killed_before_its_launch_was_answered_has_begun_once_or_not_at_all(world: World) -> None:
+    """U1: what it sent may have begun, or may not."""
+    world.plan("migrate")
+    world.supervisor.start()
+    while not list(world.site.work.glob("incoming.*")) and not world.site.upgrade(world.upgrade.pk).exists():
+        pass
+    world.supervisor.kill()
+    world.supervisor.start()
+    world.await_moment("migrate")
+    world.go("migrate")
+    world.await_end()
+    assert_whole(world, "migrate")
+
+
+@pytest.mark.parametrize("moment", ["restart", "undo"])
+def test_a_result_that_the_supervisor_did_not_live_to_read_is_read_by_the_next(world: World, moment: str) -> None:
+    world.begin(moment)
+    world.supervisor.freeze()
+    world.go(moment)
+    wait_until(lambda: world.site.result(world.upgrade.pk) is not None)
+    world.supervisor.kill()
+    world.supervisor.start()
+    world.await_end()
+    assert_whole(world, moment)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_supervisor_that_wakes_up_after_its_lease_was_taken_writes_nothing_more(world: World, moment: str) -> None:
+    """As one whose machine was paused. The other follows the same runner meanwhile."""
+    world.begin(moment)
+    other = Supervisor(world.server)
+    world.supervisor.freeze()
+    other.start()
+    try:
+        kept = len(world.log_kept())
+        wait_until(lambda: len(world.log_kept()) > kept, PATIENCE)
+        world.supervisor.thaw()
+        world.go(moment)
+        world.await_end()
+    finally:
+        other.kill()
+    assert_whole(world, moment)
 
 
 @pytest.mark.parametrize("step_too", [pytest.param(True, id="reboot"), pytest.param(False, id="runner")])

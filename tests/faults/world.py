@@ -36,19 +36,29 @@ HOOK = (
 class Supervisor:
     """The process, begun again after each kill."""
 
-    def __init__(self, server: SshServer) -> None:
-        self._key = server.key_file
+    def __init__(self, server: SshServer, **variables: str) -> None:
+        self._key, self._variables = server.key_file, variables
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.supervise", str(self._key)], cwd=BASE, env=environment()
+            [sys.executable, "-m", "tests.faults.supervise", str(self._key)],
+            cwd=BASE,
+            env=environment() | self._variables,
         )
 
     def kill(self) -> None:
         if self._process:
             self._process.kill()
             self._process.wait()
+
+    def freeze(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
 
 
 def environment() -> dict[str, str]:
@@ -57,6 +67,17 @@ def environment() -> dict[str, str]:
     database = connection.connection.info
     url = f"postgres://{database.user}@/{quote(database.dbname)}?host={quote(database.host, safe='')}"
     return {**os.environ, "DATABASE_URL": url, "RELEASEMGR_ARTIFACTS": str(settings.ARTIFACT_DIR)}
+
+
+def cut_database() -> None:
+    """Every session but the tests' own ends at once, as when the server is restarted."""
+    ours = connection.connection.info
+    with psycopg.connect(host=ours.host, user=ours.user, dbname=ours.dbname) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND NOT pid = ANY(%s)",
+            [[other.info.backend_pid, ours.backend_pid]],
+        )
 
 
 @dataclass
@@ -73,6 +94,12 @@ class World:
 
     def begin(self, moment: str) -> None:
         """Until the hook `moment` is under way, and the dashboard has read of it. The others do not wait."""
+        self.plan(moment)
+        self.supervisor.start()
+        self.await_moment(moment)
+
+    def plan(self, moment: str) -> None:
+        """The upgrade is due, and nobody is there to begin it."""
         make_build("1.0", maturity=Maturity.STABLE)
         content = make_artifact(self.server.folder, "1.1").read_bytes()
         make_build("1.1", maturity=Maturity.RELEASE, content=content)
@@ -89,7 +116,8 @@ class World:
             if name != moment:
                 self.go(name)
         self.upgrade = start_upgrades([self.instance], actor=COMMAND, now=clock.now()).upgrades.get()
-        self.supervisor.start()
+
+    def await_moment(self, moment: str) -> None:
         wait_until(lambda: f"{moment} says 5".encode() in self.log_kept(), PATIENCE)
 
     def go(self, name: str) -> None:
@@ -123,20 +151,6 @@ class World:
     def step(self) -> int:
         """The number of the process group that runs now."""
         return int((self.site.upgrade(self.upgrade.pk) / "step").read_text().split()[0])
-
-    def cut_database(self) -> None:
-        """Every session but the tests' own ends at once, as when the server is restarted."""
-        with psycopg.connect(
-            host=connection.connection.info.host,
-            user=connection.connection.info.user,
-            dbname=connection.connection.info.dbname,
-        ) as other:
-            mine = (other.info.backend_pid, connection.connection.info.backend_pid)
-            other.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND NOT pid = ANY(%s)",
-                [list(mine)],
-            )
 
     def kill_on_host(self, *, step_too: bool) -> None:
         step = self.step()

@@ -1,4 +1,4 @@
-"""Two real hosts on the loopback with three sites, whose migration takes its time and counts how often it ran."""
+"""Two real hosts on the loopback with three sites, one of whose steps takes its time. Each counts how often it ran."""
 
 import contextlib
 import json
@@ -13,20 +13,19 @@ from typing import Any
 
 from releasemgr.demo import hosts
 from releasemgr.lib import sessions
-from releasemgr.lib.embedded.server import Server
 from tests.queue.served import BASE, Served, free_port, wait_until
 from tests.upgrades.sites import make_artifact
 
 SITES = {"one": "h1", "two": "h1", "three": "h2"}
-LINES = 300  # of a migration's output, a tenth of a second each: longer than a lease on a host lasts
+LINES = 300  # of the long step's output, a tenth of a second each: longer than a lease on a host lasts
 STEPS = ["backup", "migrate", "restart"]
 
 HOOK = """\
 echo "$1" >>"$SITE_PATH/ran"
 i=0
-while [ "$1" = migrate ] && [ "$i" -lt {lines} ]; do
+while [ "$1" = {moment} ] && [ "$i" -lt {lines} ]; do
     i=$((i + 1))
-    echo "line $i of the migration of $SITE"
+    echo "line $i of the $1 of $SITE"
     sleep 0.1
 done
 """
@@ -57,7 +56,9 @@ print(start_upgrades(sites, actor=COMMAND, now=now).pk)
 
 
 class Fleet:
-    """The hosts live on whatever happens to the dashboard."""
+    """The hosts live on whatever happens to the dashboard. `moment` is the step that takes its time."""
+
+    moment = "migrate"
 
     def __init__(self, folder: Path, served: Served) -> None:
         self.folder, self.served = folder, served
@@ -68,8 +69,6 @@ class Fleet:
 
     def start(self) -> None:
         hosts.ensure_key(self.key)
-        for slug in SITES:
-            self._install(slug)
         config = self.folder / "hosts.json"
         config.write_text(json.dumps(self._config()))
         command = [sys.executable, "-m", "releasemgr.demo.hosts", "--config", str(config)]
@@ -85,6 +84,8 @@ class Fleet:
 
     def start_upgrades(self) -> None:
         """Every site goes from 1.0 to 1.1, as a manual run."""
+        for slug in SITES:
+            self._install(slug)
         file = self.folder / "fleet.json"
         file.write_text(json.dumps(self._rows()))
         done = self.served.manage("shell", "--no-imports", "-c", SET_UP.format(file=str(file)))
@@ -121,11 +122,11 @@ class Fleet:
         return kept
 
     def lines_kept(self) -> int:
-        """Of the migration that is furthest behind."""
-        return min(self.log_kept(slug).count(b" of the migration of ") for slug in SITES)
+        """Of the long step that is furthest behind."""
+        return min(self.log_kept(slug).count(f" of the {self.moment} of ".encode()) for slug in SITES)
 
     def await_middle(self) -> None:
-        """Until every site is in the middle of its migration, and the dashboard has read of it."""
+        """Until every site is in the middle of its long step, and the dashboard has read of it."""
         wait_until(lambda: self.lines_kept() >= 15)
         assert self.lines_kept() < LINES
 
@@ -163,7 +164,7 @@ class Fleet:
         (site / "releases" / "1.0").mkdir(parents=True)
         (site / "releases" / "1.0" / "VERSION").write_text("1.0\n")
         (site / "current").symlink_to("releases/1.0")
-        (site / "hook").write_text(HOOK.format(lines=LINES))
+        (site / "hook").write_text(HOOK.format(moment=self.moment, lines=LINES))
 
     def _config(self) -> dict[str, Any]:
         def host(name: str) -> dict[str, Any]:
@@ -229,7 +230,7 @@ def kill_everything(served: Served) -> None:
 
 
 def postgres_of(served: Served) -> Iterator[int]:
-    data = Server(served.var).place.data_dir.resolve()
+    data = served.database.place.data_dir.resolve()
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             if entry.name.isdigit() and (entry / "cwd").readlink() == data:

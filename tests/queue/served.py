@@ -11,11 +11,12 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 
 from releasemgr.lib import sessions
-from releasemgr.lib.embedded.server import Server
+from releasemgr.lib.embedded.server import DATABASE, ROLE, Server
 
 BASE = Path(__file__).parents[2]
 EXIT_WITHIN = 60.0
@@ -29,12 +30,14 @@ def wait_until(condition: Callable[[], object], within: float = 80.0) -> None:
 
 
 class Served:
-    """A checkout's var folder, and what serves it now."""
+    """A checkout's var folder, and what serves it now. `database` is one that is not in that folder."""
 
-    def __init__(self, var: Path) -> None:
+    def __init__(self, var: Path, database: Server | None = None) -> None:
         self.var = var
+        self.database = database or Server(var)
         self.log = var.parent / "log"
-        self.environment = {**os.environ, "RELEASEMGR_VAR": str(var), "DATABASE_URL": ""}
+        url = f"postgres://{ROLE}@/{DATABASE}?host={quote(str(database.place.socket_dir), safe='')}" if database else ""
+        self.environment = {**os.environ, "RELEASEMGR_VAR": str(var), "DATABASE_URL": url}
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -44,8 +47,8 @@ class Served:
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Asked of the database itself, so that nothing of ours stands between."""
-        socket = Server(self.var).place.socket_dir
-        with psycopg.connect(host=str(socket), user="releasemgr", dbname="releasemgr") as connection:
+        socket = self.database.place.socket_dir
+        with psycopg.connect(host=str(socket), user=ROLE, dbname=DATABASE) as connection:
             return connection.execute(sql).fetchall()
 
     def start(self, *serve: str) -> subprocess.Popen[bytes]:
