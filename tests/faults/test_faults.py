@@ -3,6 +3,7 @@
 docs/reliability.md lists them. `make faults` tries all, `make test` those that are quick.
 """
 
+import os
 import time
 from collections.abc import Callable
 
@@ -21,6 +22,7 @@ RAN = {moment: ["backup", "migrate", "restart"] for moment in MOMENTS} | {
     "undo": ["backup", "migrate", "restart", "undo", "restart"]
 }
 LONGER_THAN_SILENCE = 9.0  # seconds
+PAYLOAD = 150 * 1024 * 1024  # bytes, some seconds on the way
 
 
 def cut_the_link(world: World) -> None:
@@ -111,6 +113,23 @@ def test_packets_that_are_dropped_silently_change_no_outcome(far_world: World, n
     network.mend()
     far_world.await_end()
     assert_whole(far_world, moment)
+
+
+@pytest.mark.parametrize(
+    "fault", [cut_the_link, hang_the_ssh_server, kill_the_supervisor, kill_the_supervisor_and_cut_the_link]
+)
+def test_what_happens_while_an_artefact_is_sent_changes_no_outcome(
+    world: World, fault: Callable[[World], None]
+) -> None:
+    world.plan("migrate", os.urandom(PAYLOAD))
+    world.supervisor.start()
+    while world.arrived() < PAYLOAD // 20:
+        pass
+    fault(world)
+    world.await_moment("migrate")
+    world.go("migrate")
+    world.await_end()
+    assert_whole(world, "migrate")
 
 
 def test_a_supervisor_that_is_killed_before_its_launch_was_answered_has_begun_once_or_not_at_all(world: World) -> None:

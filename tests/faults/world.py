@@ -98,10 +98,10 @@ class World:
         self.supervisor.start()
         self.await_moment(moment)
 
-    def plan(self, moment: str) -> None:
-        """The upgrade is due, and nobody is there to begin it."""
+    def plan(self, moment: str, payload: bytes = b"") -> None:
+        """The upgrade is due, and nobody is there to begin it. `payload` is in its artefact."""
         make_build("1.0", maturity=Maturity.STABLE)
-        content = make_artifact(self.server.folder, "1.1").read_bytes()
+        content = make_artifact(self.server.folder, "1.1", payload).read_bytes()
         make_build("1.1", maturity=Maturity.RELEASE, content=content)
         host = make_host(
             "web-1", address=self.address, port=self.server.port, user=self.server.user, host_key=self.server.host_key
@@ -144,6 +144,11 @@ class World:
 
     def log_kept(self) -> bytes:
         return read_log(self.upgrade, 0, 10**8)
+
+    def arrived(self) -> int:
+        """Bytes of an artefact that is on its way to the host."""
+        cache = self.server.home / ".releasemgr" / "artifacts"
+        return sum(file.stat().st_size for file in cache.glob("arriving.*"))
 
     def runner(self) -> int:
         return int((self.site.upgrade(self.upgrade.pk) / "runner").read_text().split()[0])
