@@ -31,6 +31,7 @@ SSH_IDENTITIES: dict[str, KeyPlace] = {"": KeyFile(SSH_KEY_FILE)} | read_identit
     "RELEASEMGR_SSH_IDENTITIES", env.words("RELEASEMGR_SSH_IDENTITIES")
 )
 RECIPE_DIRS = [Path(folder).expanduser().resolve() for folder in env.words("RELEASEMGR_RECIPES")]
+SECRETS_DIR = env.path("RELEASEMGR_SECRETS_DIR", VAR_DIR / "secrets")
 UPGRADE_SLOTS = env.number("RELEASEMGR_UPGRADE_SLOTS", 2, least=1, most=64)
 HOSTS_PER_SLOT = env.number("RELEASEMGR_HOSTS_PER_SLOT", 50, least=1, most=500)
 

@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from upgrades.contact import Follower, Frame, FrameKind, Ground, HostAddress, Standing, Vouched
-from upgrades.exceptions import AlreadyBegun, ConnectionLost, ContactError, OtherSite, VersionUnreadable
+from upgrades.exceptions import (
+    AlreadyBegun,
+    ConnectionLost,
+    ContactError,
+    OtherSite,
+    StartFailed,
+    VersionUnreadable,
+)
 
 STAMP = 1_795_435_200  # epoch seconds
 
@@ -58,6 +65,7 @@ class FakeHost:
     cancelled: list[int] = field(default_factory=list)
     lingers: bool = False
     sent_back: list[tuple[int, int]] = field(default_factory=list)
+    secrets_sent: list[bytes] = field(default_factory=list)
     artifacts: list[str] = field(default_factory=list)
     connections: int = 0
     links: "list[FakeRemote]" = field(default_factory=list)
@@ -136,13 +144,16 @@ class FakeRemote:
         if self.host.stop_refusal:
             raise self.host.stop_refusal
 
-    def go_back(self, ground: Ground, time: int) -> None:
+    def go_back(self, ground: Ground, time: int, secrets: bytes | None = b"") -> None:
         self._answer()
+        if secrets is None and (ground.number, time) not in self.host.sent_back:
+            raise StartFailed("no-secrets")
         if self.host.start_refusal:
             raise self.host.start_refusal
         if (ground.number, time) in self.host.sent_back:
             return
         self.host.sent_back.append((ground.number, time))
+        self.host.secrets_sent.append(secrets or b"")
         run = self.host.runs[ground.number]
         run.result = None
         (self.host.script or go_back)(self.host, ground.site_path, run, {})

@@ -1,10 +1,11 @@
 """What a host's thread is given to do: one upgrade, with everything it needs to know of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from upgrades.contact import Ground
+from upgrades.log_masks import NONE, Secrets
 from upgrades.recipes.recipe import Recipe
 
 
@@ -14,6 +15,17 @@ class VersionQuestion:
 
     values: Mapping[str, str]
     script: bytes
+
+
+@dataclass(frozen=True)
+class SecretsInHand:
+    """What a host is given, what is hidden of what it prints, and a digest of it."""
+
+    values: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    hidden: Secrets = field(default=NONE, repr=False)
+    digest: str = ""
+    fault: str = ""
+    """Why they cannot be given; empty where they can."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,7 @@ class Assignment:
     events_offset: int
     back: int = 0
     """Which time a person had its way back run again; 0 for never."""
+    secrets: SecretsInHand = SecretsInHand()
 
     def as_begun(self) -> "Assignment":
         return replace(self, begun=True)

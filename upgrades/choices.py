@@ -85,6 +85,7 @@ class EndCode(models.TextChoices):
     START_FAILED = "start_failed"
     ARTIFACT_DAMAGED = "artifact_damaged"
     RECIPE_INVALID = "recipe_invalid"
+    SECRET_UNUSABLE = "secret_unusable"  # noqa: S105 - a word
     DRIFT = "drift"
     REPLANNED = "replanned"
     TIME_OVER = "time_over"

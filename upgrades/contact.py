@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from upgrades.recipes.commands import lines
+
 
 @dataclass(frozen=True)
 class HostAddress:
@@ -157,10 +159,11 @@ class Remote(Protocol):
         """Asks a begun upgrade to stop before its point of no return (R9). May come twice. Raises StopFailed."""
         ...
 
-    def go_back(self, ground: Ground, time: int) -> None:
+    def go_back(self, ground: Ground, time: int, secrets: bytes | None = b"") -> None:
         """Has its way back run once more; each time begins once, and coming twice does nothing (U2).
 
-        Raises SiteLocked, StartFailed.
+        With an archive of its secrets; with None it does not begin, but may have begun before. Raises SiteLocked,
+        StartFailed.
         """
         ...
 
@@ -175,3 +178,9 @@ class Remote(Protocol):
 
 
 Connect = Callable[[HostAddress], Remote]
+
+
+def back_request(ground: Ground, time: int, secrets: bytes | None) -> bytes:
+    """What the host reads that is to go back; without secrets it only tells whether it has begun."""
+    size = "-" if secrets is None else len(secrets)
+    return lines(ground.site_path, ground.number, time, size) + (secrets or b"")

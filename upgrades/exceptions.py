@@ -134,5 +134,9 @@ class ThreadBroke(ContactError):
     """A fault of our own while speaking to a host; the text names it."""
 
 
+class SecretUnusable(Exception):
+    """A secret that a recipe names is not there, or cannot be used; the text never holds any of it."""
+
+
 class RecipeInvalid(Exception):
     """The text names the file and the key."""

@@ -27,6 +27,7 @@ from upgrades.exceptions import (
     JumpFailed,
     OtherSite,
     RecipeInvalid,
+    SecretUnusable,
     SignInRefused,
     SiteLocked,
     StartFailed,
@@ -36,7 +37,7 @@ from upgrades.exceptions import (
     VersionUnreadable,
 )
 from upgrades.local_remote import LocalRemote
-from upgrades.recipes.bundle import build_bundle
+from upgrades.recipes.bundle import build_bundle, build_secrets
 from upgrades.recipes.recipe import Kind
 
 log = logging.getLogger(__name__)
@@ -332,11 +333,13 @@ class HostThread(threading.Thread):
             self._drop(NotBegun(number, error) if untouched else Ended(number, None, whole=False))
 
     def _go_back(self, remote: Remote, assignment: Assignment) -> None:
-        """Each time begins once on the host, however often it is asked for."""
+        """Each time begins once on the host, however often it is asked for, and with the secrets of its recipe."""
+        secrets = assignment.secrets
         try:
-            self._place(remote, assignment).go_back(assignment.ground, assignment.back)
+            given = None if secrets.fault else build_secrets(secrets.values)
+            self._place(remote, assignment).go_back(assignment.ground, assignment.back, given)
         except (SiteLocked, StartFailed) as error:
-            self._drop(NotSentBack(assignment.number, error))
+            self._drop(NotSentBack(assignment.number, SecretUnusable(secrets.fault) if secrets.fault else error))
         else:
             self._follow(remote, assignment)
 
@@ -367,7 +370,8 @@ class HostThread(threading.Thread):
             raise ArtifactDamaged(f"The artefact {assignment.artifact} does not match its checksum.")
         place = self._place(remote, assignment)
         artifact = place.send_artifact(assignment.artifact, assignment.sha256)
-        bundle = build_bundle(assignment.recipe, {**assignment.values, "ARTIFACT": artifact})
+        values = {**assignment.values, "ARTIFACT": artifact}
+        bundle = build_bundle(assignment.recipe, values, assignment.secrets.values)
         not_after = place.inspect(assignment.ground).clock + BEGIN_WITHIN
         if self._is_to_end(assignment.number):
             self._drop(NotYet(assignment.number))

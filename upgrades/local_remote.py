@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from upgrades.contact import Follower, Frame, FrameKind, FrameReader, Ground, Standing, Vouched
+from upgrades.contact import Follower, Frame, FrameKind, FrameReader, Ground, Standing, Vouched, back_request
 from upgrades.exceptions import (
     AlreadyBegun,
     ConnectionLost,
@@ -67,8 +67,8 @@ class LocalRemote:
         if answer.returncode or answer.stdout.strip() != b"asked":
             raise StopFailed(_printed(answer))
 
-    def go_back(self, ground: Ground, time: int) -> None:
-        answer = _ask("back", lines(ground.site_path, ground.number, time))
+    def go_back(self, ground: Ground, time: int, secrets: bytes | None = b"") -> None:
+        answer = _ask("back", back_request(ground, time, secrets))
         word = answer.stdout.decode("utf-8", "replace").strip()
         if word == "locked":
             raise SiteLocked(f"The dashboard’s machine answers: {word}.")

@@ -317,6 +317,9 @@ class Upgrade(models.Model):
     cancel_reason = models.TextField(blank=True)
     journal = models.BinaryField(default=bytes, blank=True, help_text=_("What the host's runner wrote of its steps."))
 
+    secrets_digest = models.CharField(
+        max_length=64, blank=True, help_text=_("Of the secrets that its host was given; says nothing of them.")
+    )
     backs = models.PositiveSmallIntegerField(default=0, help_text=_("How often a person had its way back run again."))
     decided_at = models.DateTimeField(null=True, blank=True, help_text=_("When a person unlocked the site."))
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")

@@ -22,6 +22,7 @@ from upgrades.contact import (
     HostAddress,
     Standing,
     Vouched,
+    back_request,
 )
 from upgrades.exceptions import (
     AlreadyBegun,
@@ -125,8 +126,8 @@ class FabricRemote:
         if answer.status or answer.last_line != "asked":
             raise StopFailed(answer.printed)
 
-    def go_back(self, ground: Ground, time: int) -> None:
-        answer = self._ask("back", lines(ground.site_path, ground.number, time), self._limits.answer)
+    def go_back(self, ground: Ground, time: int, secrets: bytes | None = b"") -> None:
+        answer = self._ask("back", back_request(ground, time, secrets), self._limits.answer)
         if answer.last_line == "locked":
             raise SiteLocked(f"{self._host} answers: {answer.last_line}.")
         if answer.status or answer.last_line not in ("begun", "already-begun"):

@@ -284,6 +284,7 @@ END_SENTENCES: dict[EndCode, Any] = {
     EndCode.START_FAILED: gettext_lazy("The upgrade could not be started on %(host)s: %(text)s"),
     EndCode.ARTIFACT_DAMAGED: gettext_lazy("The artefact of %(to)s no longer matches its checksum. It is quarantined."),
     EndCode.RECIPE_INVALID: gettext_lazy("The recipe cannot be used: %(text)s"),
+    EndCode.SECRET_UNUSABLE: gettext_lazy("A secret of its recipe is missing or cannot be used: %(text)s"),
     EndCode.DRIFT: gettext_lazy("The site reports %(reported)s, not %(from)s as recorded. It is planned anew."),
     EndCode.REPLANNED: gettext_lazy("When its turn came: %(text)s"),
     EndCode.RUN_HALTED: gettext_lazy("The run was halted: %(text)s"),

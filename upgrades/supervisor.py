@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from queue import Empty, SimpleQueue
 
@@ -24,7 +25,7 @@ from releasemgr.lib import clock
 from upgrades.backlog import Backlog
 from upgrades.choices import BEGUN, EndCode, Outcome, UpgradeState
 from upgrades.contact import Connect, FrameKind
-from upgrades.exceptions import RecipeInvalid, UpgradeChanged
+from upgrades.exceptions import RecipeInvalid, SecretUnusable, UpgradeChanged
 from upgrades.host_thread import (
     Begun,
     Ended,
@@ -44,7 +45,7 @@ from upgrades.host_thread import (
 )
 from upgrades.models import Upgrade
 from upgrades.recipes.verdict import Remains
-from upgrades.services import cancels, claims, runs
+from upgrades.services import cancels, claims, runs, secrets
 from upgrades.services.addresses import address_of
 from upgrades.services.assignments import assignment_for
 from upgrades.services.blocks import block, plain
@@ -219,10 +220,11 @@ class Supervisor:
     def _give(self, upgrade: Upgrade, *, taken_over: bool) -> None:
         try:
             assignment = assignment_for(upgrade, taken_over=taken_over)
-        except (RecipeInvalid, ValueError) as error:
+        except (RecipeInvalid, SecretUnusable, ValueError) as error:
             self._block(upgrade, error)
             return
-        watched = Watched(upgrade, assignment.recipe)
+        secrets.note_given(upgrade, assignment.secrets)
+        watched = Watched(upgrade, assignment.recipe, assignment.secrets.hidden, assignment.log_offset)
         watched.prepare_steps()
         self._watched[upgrade.pk] = watched
         self._held[upgrade.instance.host_id].thread.give(assignment)
@@ -326,15 +328,16 @@ class Supervisor:
             case Heard() if told.frame.kind is FrameKind.EVENTS:
                 watched.keep_events(told.frame.offset, told.frame.data, now)
             case Ended(result=None):
-                watched.end(Remains(upgrade.from_version, told.version, told.whole), now)
+                version = None if told.version is None else watched.secrets.hide_text(told.version)
+                watched.end(Remains(upgrade.from_version, version, told.whole), now)
             case Ended(result=str(result)):
                 watched.end(result, now)
             case Lingers():
                 watched.end_lingering(now)
             case NotSentBack():
-                watched.end_not_sent_back(plain(told.error), now)
+                watched.end_not_sent_back(watched.said(told.error), now)
             case Told():
-                self._asked(upgrade, told, now)
+                self._asked(upgrade, replace(told, raw=watched.secrets.hide_text(told.raw)), now)
             case NotYet():
                 self._put_back({upgrade.pk}, now)
             case NotBegun():
@@ -373,7 +376,10 @@ class Supervisor:
         if upgrade.state == UpgradeState.STARTING and cancels.cancelled_among({upgrade.pk}):
             cancels.end_as_cancelled(upgrade, now=self._now())
         else:
-            block(upgrade, error, self._held[upgrade.instance.host_id].address, now=self._now())
+            watched = self._watched.get(upgrade.pk)
+            address = self._held[upgrade.instance.host_id].address
+            text = watched.said(error) if watched else plain(error)
+            block(upgrade, error, address, now=self._now(), text=text)
 
     # Ends.
 

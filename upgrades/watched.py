@@ -9,12 +9,15 @@ from datetime import datetime
 
 from instances.services import note_version
 from upgrades.choices import EndCode, Outcome, StepState, UpgradeState
+from upgrades.exceptions import RecipeInvalid, SecretUnusable
 from upgrades.first_error import failure_fingerprint, first_error
+from upgrades.log_masks import NONE, MaskedStream, Secrets
 from upgrades.models import WAY_BACK_PLACE, Step, Upgrade
 from upgrades.recipes.journal import Event, Journal, StepEnded, StepStarted, VersionRead, WayBackBegun
 from upgrades.recipes.recipe import Phase, Recipe
 from upgrades.recipes.verdict import Detail, Ending, Remains, Verdict, judge
 from upgrades.sentences import stop_reason
+from upgrades.services.blocks import plain
 from upgrades.services.cancels import cancel_words
 from upgrades.services.logs import kept_log, lines_before, read_log, write_log
 
@@ -23,9 +26,15 @@ SEARCHED = 1024 * 1024  # bytes of a failed step's log, from its end, in which i
 
 
 class Watched:
-    def __init__(self, upgrade: Upgrade, recipe: Recipe) -> None:
-        self.upgrade, self.recipe = upgrade, recipe
+    """`arrives_from` is the byte of its log that comes first, at or before the end of what is kept."""
+
+    def __init__(
+        self, upgrade: Upgrade, recipe: Recipe, secrets: Secrets = NONE, arrives_from: int | None = None
+    ) -> None:  # fmt: skip
+        self.upgrade, self.recipe, self.secrets = upgrade, recipe, secrets
         self._log = kept_log(upgrade)
+        self._arrived = self.log_size if arrives_from is None else arrives_from
+        self._stream = MaskedStream(secrets, self.log_size - self._arrived)
         self._journal = Journal()
         self._events: list[Event] = self._journal.feed(bytes(upgrade.journal))
         self._steps = {step.position: step for step in upgrade.steps.all()}
@@ -43,6 +52,11 @@ class Watched:
             ]
             self._steps = {step.position: step for step in Step.objects.bulk_create(steps)}
 
+    def said(self, error: Exception) -> str:
+        """What an error says, as the database can keep it: what a host printed may hold a secret (U8)."""
+        text = plain(error)
+        return text if isinstance(error, SecretUnusable | RecipeInvalid) else self.secrets.hide_text(text)
+
     def begun(self, now: datetime) -> None:
         if self.upgrade.state == UpgradeState.STARTING:
             self.upgrade.move(UpgradeState.RUNNING, now=now)
@@ -55,22 +69,26 @@ class Watched:
         return self._log.size
 
     def keep_log(self, pieces: Sequence[tuple[int, bytes]], now: datetime) -> None:
-        """Appends what follows on what was taken in; drops what was already (U3)."""
-        data, size = [], self.log_size
+        """Appends what follows on what has arrived; drops what had already (U3). Secrets are hidden first (U8)."""
+        data = []
         for offset, piece in pieces:
-            if 0 <= size - offset < len(piece):
-                data.append(piece[size - offset :])
-                size = offset + len(piece)
+            if 0 <= self._arrived - offset < len(piece):
+                data.append(piece[self._arrived - offset :])
+                self._arrived = offset + len(piece)
+        self._append(self._stream.feed(b"".join(data)), now)
+
+    def _append(self, data: bytes, now: datetime) -> None:
         if data:
-            write_log(self.upgrade, self._log.add(b"".join(data)), now)
+            write_log(self.upgrade, self._log.add(data), now)
 
     def keep_events(self, offset: int, data: bytes, now: datetime) -> None:
         known = len(self.upgrade.journal) - offset
         if not 0 <= known < len(data):
             return
-        self.upgrade.journal = bytes(self.upgrade.journal) + data[known:]
+        told = self.secrets.hide_in_events(data)[known:]
+        self.upgrade.journal = bytes(self.upgrade.journal) + told
         self.upgrade.save(update_fields=["journal"])
-        for event in self._journal.feed(data[known:]):
+        for event in self._journal.feed(told):
             self._events.append(event)
             self._take(event, now)
 
@@ -120,6 +138,7 @@ class Watched:
 
     def end(self, result: str | Remains, now: datetime) -> None:
         """Judges what the host wrote (U2, U10)."""
+        self._append(self._stream.finish(), now)
         verdict = judge(self._events, result)
         if isinstance(result, Remains) and result.reported is not None:
             note_version(self.upgrade.instance, result.reported, now=now)
@@ -133,6 +152,7 @@ class Watched:
 
     def end_lingering(self, now: datetime) -> None:
         """Cancelled, but what ran could not be ended: never called cancelled (U4)."""
+        self._append(self._stream.finish(), now)
         running = [step.title for step in self._steps.values() if step.state == StepState.RUNNING]
         host = self.upgrade.instance.host.name
         self.upgrade.end(

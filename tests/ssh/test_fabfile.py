@@ -14,6 +14,7 @@ from tests.factories import make_build, make_host, make_instance
 from tests.ssh.sshd import SshServer
 from tests.ssh.test_engine import begin_upgrade, supervising
 from tests.upgrades.sites import Site, wait_until
+from tests.upgrades.test_secrets import everything_stored
 from upgrades.choices import EndCode, Outcome, UpgradeState
 from upgrades.contact import Connect
 from upgrades.models import Upgrade
@@ -278,3 +279,20 @@ def test_another_supervisor_attaches_to_a_fabfile_that_runs(
     upgrade.refresh_from_db()
     assert upgrade.outcome == Outcome.SUCCEEDED, log_of(upgrade)
     assert (site.path / "begun").read_text() == "once"
+
+
+def test_u8_a_task_finds_the_secrets_of_its_recipe_and_nobody_else_does(
+    instance: Instance, connect: Connect, team: Team, settings: Settings, tmp_path: Path
+) -> None:
+    settings.SECRETS_DIR = tmp_path / "secrets"
+    settings.SECRETS_DIR.mkdir()
+    (settings.SECRETS_DIR / "REGISTRY_TOKEN").write_text("hunter2-hunter2\n")
+    team.name(team.recipe.read_text().replace("timeout = 60", 'timeout = 60\nsecrets = ["REGISTRY_TOKEN"]'))
+    team.write('print("token", os.environ["REGISTRY_TOKEN"]); c.run("echo there: ${REGISTRY_TOKEN-none}")')
+    upgrade = upgraded(instance, connect)
+    assert upgrade.outcome == Outcome.SUCCEEDED, log_of(upgrade)
+    assert "token ***************\n" in log_of(upgrade)
+    assert "there: none\n" in log_of(upgrade)
+    assert "hunter2" not in everything_stored()
+    here = [path for path in settings.VAR_DIR.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
+    assert [path.name for path in here] == ["log"], "only what the task itself printed"

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.upgrades.sites import FAR_AHEAD, WAIT_FOR_GO, Site, make_artifact, read_frames, wait_until
-from upgrades.recipes.bundle import build_bundle
+from upgrades.contact import Ground, back_request
+from upgrades.recipes.bundle import build_bundle, build_secrets
 from upgrades.recipes.commands import host_command, lines, value_lines
 from upgrades.recipes.journal import StepEnded, Stopped, Unreadable, UpgradeBegun, VersionRead, WayBackBegun
 from upgrades.recipes.reading import load_recipe
@@ -916,3 +917,46 @@ def test_shellcheck_has_nothing_to_say() -> None:
 def test_no_script_has_windows_line_ends() -> None:
     for path in SHIPPED.rglob("*.sh"):
         assert b"\r" not in path.read_bytes(), path
+
+
+# Secrets (U8).
+
+SECRETS = {"TOKEN": b"a b\n\nc'$x \xff\n", "KEY": b"-----BEGIN\nend"}
+
+
+def with_secrets(site: Site, number: int = 1) -> None:
+    bundle = build_bundle(load_recipe("symlink"), site.values, SECRETS)
+    answer = site.run("launch", lines(str(site.path), number, FAR_AHEAD, len(bundle)) + bundle)
+    assert answer.stdout == b"begun\n", answer
+    site.wait_for_end(number)
+
+
+def test_u8_secrets_of_any_lines_are_in_the_environment_of_steps_and_in_no_file(any_shell_site: Site) -> None:
+    site = any_shell_site
+    site.values["BACKUP_COMMAND"] = 'printf "%s" "$TOKEN" >"$SITE_PATH/token"; printf "%s" "$KEY" >"$SITE_PATH/key"'
+    site.values["MIGRATE_COMMAND"] = '[ ! -e "$BUNDLE/secrets" ]'
+    with_secrets(site)
+    assert site.verdict().ending is Ending.SUCCEEDED, site.log()
+    assert (site.path / "token").read_bytes() == SECRETS["TOKEN"]
+    assert (site.path / "key").read_bytes() == SECRETS["KEY"]
+    assert not [path for path in site.work.rglob("*") if path.is_file() and b"BEGIN" in path.read_bytes()]
+
+
+def test_u8_a_way_back_that_is_run_again_is_given_its_secrets_again(any_shell_site: Site) -> None:
+    site = any_shell_site
+    site.values["MIGRATE_COMMAND"] = "false"
+    site.values["MIGRATE_UNDO_COMMAND"] = '[ "$TOKEN" = new-one ]'
+    with_secrets(site)
+    assert site.verdict().ending is Ending.NEEDS_A_PERSON
+    ground = Ground(str(site.path), 1)
+    assert site.run("back", back_request(ground, 1, None)).stdout == b"no-secrets\n"
+    assert site.result() is not None
+    request = back_request(ground, 1, build_secrets({"TOKEN": b"new-one"}))
+    cut = site.run("back", request[:-5000])
+    assert (cut.stdout, b"did not arrive whole" in cut.stderr) == (b"", True)
+    assert site.run("back", request).stdout == b"begun\n"
+    site.wait_for_end()
+    assert site.verdict().ending is Ending.ROLLED_BACK, site.log()
+    assert site.run("back", back_request(ground, 1, None)).stdout == b"already-begun\n"
+    assert not list(site.work.glob("incoming.*"))
+    assert not [path for path in site.work.rglob("*") if path.is_file() and path.read_bytes() == b"new-one"]

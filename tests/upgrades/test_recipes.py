@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upgrades.exceptions import RecipeInvalid
-from upgrades.recipes.bundle import build_bundle
+from upgrades.recipes.bundle import build_bundle, build_secrets
 from upgrades.recipes.commands import host_command, lines, value_lines
 from upgrades.recipes.journal import (
     Event,
@@ -700,3 +700,35 @@ def test_no_story_at_all_is_no_success() -> None:
 )
 def test_versions_are_compared_as_on_the_host(one: str | None, other: str | None, same: bool) -> None:
     assert same_version(one, other) is same
+
+
+# Secrets.
+
+
+def test_u8_a_recipe_names_its_secrets_and_they_travel_each_in_a_file_of_its_own(tmp_path: Path) -> None:
+    write_recipe(tmp_path, f'secrets = ["REGISTRY_TOKEN"]\n{GOOD}')
+    recipe = load_recipe("ours", [tmp_path])
+    assert recipe.secrets == ("REGISTRY_TOKEN",)
+    files = files_of(build_bundle(recipe, {"SITE": "x"}, {"REGISTRY_TOKEN": b"zwei\nlines"}))
+    assert files.pop("secrets/REGISTRY_TOKEN") == b"zwei\nlines"
+    assert not any(b"zwei" in content for content in files.values())
+    assert files_of(build_secrets({"REGISTRY_TOKEN": b"x"})) == {"secrets/REGISTRY_TOKEN": b"x"}
+    assert build_secrets({}) == b""
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('"TOKEN"', 'a list of names, such as ["REGISTRY_TOKEN"]'),
+        ("[1]", 'a list of names, such as ["REGISTRY_TOKEN"]'),
+        ('["token"]', "“token”: capital letters, digits and underscores"),
+        ('["SITE_PATH"]', "“SITE_PATH” has a meaning of its own already"),
+        ('["RESTART_COMMAND"]', "“RESTART_COMMAND” has a meaning of its own already"),
+        ('["FAB_HOST"]', "“FAB_HOST” has a meaning of its own already"),
+        ('["PACKAGE"]', "“PACKAGE” has a meaning of its own already"),
+        ('["TOKEN", "TOKEN"]', "“TOKEN” has a meaning of its own already"),
+    ],
+)
+def test_u8_what_is_no_name_of_a_secret_is_told_with_its_line(tmp_path: Path, written: str, said: str) -> None:
+    path = write_recipe(tmp_path, f'# ours\nsecrets = {written}\n{GOOD}\n[values]\nPACKAGE = "acme"\n')
+    assert read_recipe(path) == (None, [Complaint("secrets", said, 2)])

@@ -8,7 +8,7 @@ from upgrades.recipes.commands import host_script, lines, value_lines
 from upgrades.recipes.recipe import Recipe
 
 
-def build_bundle(recipe: Recipe, values: Mapping[str, str]) -> bytes:
+def build_bundle(recipe: Recipe, values: Mapping[str, str], secrets: Mapping[str, bytes] | None = None) -> bytes:
     """The same recipe and values give the same bytes. Raises ValueError for a value that cannot travel."""
     files = {
         "run.sh": host_script("run"),
@@ -21,6 +21,20 @@ def build_bundle(recipe: Recipe, values: Mapping[str, str]) -> bytes:
         "no-return": lines(recipe.point_of_no_return or ""),
         **{f"steps/{name}": script for name, script in recipe.scripts.items()},
     }
+    return _archive(files | _secret_files(secrets or {}))
+
+
+def build_secrets(secrets: Mapping[str, bytes]) -> bytes:
+    """What a way back needs that runs again; empty for none."""
+    return _archive(_secret_files(secrets)) if secrets else b""
+
+
+def _secret_files(secrets: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Each in a file of its own, of any number of lines: in no command line and in no file that stays (U8)."""
+    return {f"secrets/{name}": value for name, value in secrets.items()}
+
+
+def _archive(files: Mapping[str, bytes]) -> bytes:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name in sorted(files):

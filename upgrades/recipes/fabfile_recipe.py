@@ -9,7 +9,7 @@ from upgrades.recipes.recipe_file import RecipeFile, Table
 FOLDER = Path(__file__).parent / "fabfile"
 KEYS = {
     "kind", "title", "version", "version_command", "way_down", "usual_minutes", "fabfile", "python", "task",
-    "rollback_task", "known_hosts", "timeout", "parameters", "values",
+    "rollback_task", "known_hosts", "timeout", "parameters", "values", "secrets",
 }  # fmt: skip
 PARAMETERS = ("version", "site", "path", "host", "artifact")
 TASK = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -37,6 +37,7 @@ def read_fabfile_recipe(file: RecipeFile, table: Table) -> Recipe:
         way_back=(Step("rollback", "Run the rollback task", Phase.BACK, "fab-rollback.sh", timeout, "deploy"),),
         scripts=file.scripts | scripts | {SITE_VERSION: file.scripts.get(version, b"")} | _known_hosts(file, table),
         values=file.values(table),
+        secrets=file.secrets(table),
         fixed=_fixed(file, table),
         way_down=file.flag(table, "way_down"),
         usually=file.minutes(table, "usual_minutes"),

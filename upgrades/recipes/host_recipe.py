@@ -7,8 +7,8 @@ from upgrades.recipes.recipe import FORWARD, STEP_NAME, UNTIL_CHANGED, Phase, Re
 from upgrades.recipes.recipe_file import RecipeFile, Table
 
 KEYS = {
-    "kind", "title", "version", "version_command", "way_down", "usual_minutes", "point_of_no_return", "values", "steps",
-    "way_back",
+    "kind", "title", "version", "version_command", "way_down", "usual_minutes", "point_of_no_return", "values",
+    "secrets", "steps", "way_back",
 }  # fmt: skip
 STEP_KEYS = {"name", "title", "phase", "run", "command", "timeout"}
 UNDO_KEYS = {"name", "title", "undoes", "run", "command", "timeout"}
@@ -33,6 +33,7 @@ class _Reader:
             way_back=tuple(self._way_back(table, {step.name for step in steps})),
             scripts=self.file.scripts,
             values=self.file.values(table),
+            secrets=self.file.secrets(table),
             way_down=self.file.flag(table, "way_down"),
             usually=self.file.minutes(table, "usual_minutes"),
             point_of_no_return=self._point_of_no_return(table, steps),

@@ -63,6 +63,8 @@ class Recipe:
     """What its scripts find in their environment where the site has nothing of its own, by name."""
     fixed: Mapping[str, str] = field(default_factory=dict)
     """Further values, which no site sets for itself."""
+    secrets: tuple[str, ...] = ()
+    """Further variables of its steps, whose values the dashboard's machine holds (U8)."""
     kind: Kind = Kind.HOST
     runner_version: str | None = None
     """The script by which the runner asks for the version; None where it is `version_script` itself."""

@@ -22,6 +22,13 @@ GIVEN = {
     "VERSION_BEFORE", "ARTIFACT", "ARTIFACT_SHA256", "STEP_DIR", "BUNDLE",
 }  # fmt: skip
 """Values that no recipe can set."""
+OF_SITES = {
+    "SITE_MARK", "SITE_MARK_OVER", "HEALTH_URL", "HEALTH_TIMEOUT", "VERSION_URL", "VERSION_COMMAND", "BACKUP_COMMAND",
+    "MIGRATE_COMMAND", "MIGRATE_UNDO_COMMAND", "RESTART_COMMAND", "MIN_FREE_MB", "KEEP_RELEASES",
+}  # fmt: skip
+"""Values that everyone who sees a site sees."""
+OURS = ("FAB_", "LC_", "LD_", "PYTHON")
+"""What the names begin with that the runner sets, or that change how its programs run."""
 VERSION_LINE = "version-command"
 """The script made of the recipe's `version_command`; like that of a step, none of a folder's is called so."""
 Table = Mapping[str, object]
@@ -118,6 +125,20 @@ class RecipeFile:
             elif name in GIVEN:
                 self.complain(f"values.{name}", "has a meaning of its own already")
         return {name: self._value(values[name], f"values.{name}") for name in values}
+
+    def secrets(self, table: Table) -> tuple[str, ...]:
+        names = table.get("secrets", [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            self.complain("secrets", 'a list of names, such as ["REGISTRY_TOKEN"]')
+            return ()
+        values = table.get("values")
+        taken = GIVEN | OF_SITES | (set(values) if isinstance(values, dict) else set())
+        for name in dict.fromkeys(names):
+            if not VALUE_NAME.fullmatch(name):
+                self.complain("secrets", f"“{name}”: capital letters, digits and underscores")
+            elif name in taken or name.startswith(OURS) or names.count(name) > 1:
+                self.complain("secrets", f"“{name}” has a meaning of its own already")
+        return tuple(names)
 
     def complain(self, key: str, text: str) -> None:
         self.complaints.append(Complaint(key, text, line_of(self.source, key)))

@@ -17,6 +17,7 @@ from upgrades.recipes.recipe import Kind, Recipe
 from upgrades.services.addresses import address_of
 from upgrades.services.fabfiles import ground_of, has_begun_here, values_here, with_approved_key
 from upgrades.services.logs import log_size
+from upgrades.services.secrets import secrets_in_hand
 
 KEEP_RELEASES = 3
 
@@ -24,10 +25,11 @@ KEEP_RELEASES = 3
 def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
     """`taken_over` says that another handed it out before, and that it may have begun since.
 
-    Raises RecipeInvalid where it is certainly not begun and the site's recipe cannot be used.
+    Raises RecipeInvalid where it is certainly not begun and the site's recipe cannot be used, and SecretUnusable.
     """
     site, installation = upgrade.instance, installation_number()
     recipe = recipe_as_it_was(upgrade) if taken_over else _recipe_for(site, upgrade.recipe)
+    secrets = secrets_in_hand(upgrade, recipe, taken_over=taken_over)
     begun = upgrade.state in (UpgradeState.RUNNING, UpgradeState.ROLLING_BACK)
     return Assignment(
         number=upgrade.pk,
@@ -42,9 +44,10 @@ def assignment_for(upgrade: Upgrade, *, taken_over: bool) -> Assignment:
         sha256=upgrade.build.sha256,
         from_key=upgrade.instance.reported_key or "",
         to_key=upgrade.build.version_key,
-        log_offset=log_size(upgrade),
+        log_offset=max(0, log_size(upgrade) - secrets.hidden.reach),
         events_offset=len(upgrade.journal),
         back=upgrade.backs,
+        secrets=secrets,
     )
 
 

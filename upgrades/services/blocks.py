@@ -14,6 +14,7 @@ from upgrades.exceptions import (
     JumpFailed,
     OtherSite,
     RecipeInvalid,
+    SecretUnusable,
     SignInRefused,
     SiteLocked,
     Unreachable,
@@ -31,6 +32,7 @@ CODES: tuple[tuple[type[Exception], EndCode], ...] = (
     (OtherSite, EndCode.OTHER_SITE),
     (VersionUnreadable, EndCode.VERSION_UNREADABLE),
     (RecipeInvalid, EndCode.RECIPE_INVALID),
+    (SecretUnusable, EndCode.SECRET_UNUSABLE),
     (ArtifactDamaged, EndCode.ARTIFACT_DAMAGED),
     (JumpFailed, EndCode.JUMP_HOST),
     (Unreachable, EndCode.UNREACHABLE),
@@ -38,9 +40,12 @@ CODES: tuple[tuple[type[Exception], EndCode], ...] = (
 )
 
 
-def block(upgrade: Upgrade, error: Exception, address: HostAddress, *, now: datetime) -> None:
-    """A damaged artefact is used by nobody any more (R2), and a directory of another site is kept in mind."""
-    text = plain(error)
+def block(upgrade: Upgrade, error: Exception, address: HostAddress, *, now: datetime, text: str = "") -> None:
+    """A damaged artefact is used by nobody any more (R2), and a directory of another site is kept in mind.
+
+    `text` is what the error says, where that may hold a secret.
+    """
+    text = text or plain(error)
     if isinstance(error, ArtifactDamaged):
         quarantine_build(upgrade.build, now=now)
     if isinstance(error, OtherSite):

@@ -50,7 +50,7 @@ def run_way_back(upgrade: Upgrade, *, actor: Actor, now: datetime, reason: str, 
         site = Instance.objects.select_for_update(no_key=True).get(pk=upgrade.instance_id)
         sent = Upgrade.objects.awaiting_a_person().filter(pk=upgrade.pk, started_at__isnull=False).update(
             state=UpgradeState.ROLLING_BACK, outcome=None, ended_at=None, end_code="", end_values={},
-            backs=F("backs") + 1,
+            backs=F("backs") + 1, secrets_digest="",
         )  # fmt: skip
         if not sent:
             raise UpgradeChanged(f"Upgrade {upgrade.pk} does not wait for a person any more.")

@@ -7,10 +7,12 @@ from datetime import datetime
 from builds.models import Build
 from instances.models import Instance
 from instances.services import installation_number
-from upgrades.recipes.masks import masked, masked_text
+from upgrades.exceptions import SecretUnusable
+from upgrades.recipes.masks import HIDDEN, masked, masked_text
 from upgrades.recipes.recipe import Recipe, Step
 from upgrades.services.assignments import refuse_unknown_values, site_values, upgrade_values
 from upgrades.services.planning import decide_site, next_night
+from upgrades.services.secrets import secrets_of
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Rehearsal:
     """Of every step alike; the runner adds what only it knows."""
     lines: Mapping[str, str]
     """The steps, by name, that are one line of shell in the recipe itself."""
+    fault: str = ""
+    """Why the secrets of the recipe cannot be given; empty where they can."""
 
 
 def rehearse(site: Instance, recipe: Recipe, now: datetime) -> Rehearsal:
@@ -37,9 +41,19 @@ def rehearse(site: Instance, recipe: Recipe, now: datetime) -> Rehearsal:
     return Rehearsal(
         site=site,
         to=to,
-        environment={name: masked(name, values[name]) for name in sorted(values)},
+        environment={name: masked(name, values[name]) for name in sorted(values)}
+        | dict.fromkeys(recipe.secrets, HIDDEN),
+        fault=_fault(recipe, site),
         lines={step.name: _shown(recipe, step) for step in (*recipe.steps, *recipe.way_back) if not _is_script(step)},
     )
+
+
+def _fault(recipe: Recipe, site: Instance) -> str:
+    try:
+        secrets_of(recipe, site)
+    except SecretUnusable as error:
+        return str(error)
+    return ""
 
 
 def _is_script(step: Step) -> bool:

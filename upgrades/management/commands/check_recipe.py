@@ -68,6 +68,8 @@ def _shape(recipe: Recipe, rehearsal: Rehearsal) -> dict[str, Any]:
         "from": rehearsal.site.reported_version,
         "to": rehearsal.to.version if rehearsal.to else None,
         "environment": rehearsal.environment,
+        "secrets": list(recipe.secrets),
+        "secrets_fault": rehearsal.fault or None,
         "steps": [_step_shape(step, rehearsal) for step in recipe.steps],
         "way_back": [_step_shape(step, rehearsal) | {"undoes": step.undoes} for step in recipe.way_back],
     }
@@ -92,6 +94,7 @@ def _text(recipe: Recipe, rehearsal: Rehearsal) -> str:
     parts = [
         f"{site}, {way}. Nothing was touched.",
         "\n".join(["Environment of every step:", *environment, BY_THE_RUNNER]),
+        *([f"It would be blocked: {rehearsal.fault}"] if rehearsal.fault else []),
         f"Steps:\n{_steps(recipe.steps, rehearsal)}",
     ]
     if back := recipe.way_back:

@@ -72,6 +72,7 @@ end_if_done() {
 end_if_gone() {
     flock -n -s running true || return 0
     end_if_done
+    rm -rf secrets # of a runner that was gone before it read them
     printf 'G 0 0\n'
     exit 0
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The runner: one upgrade of one site, from its bundle, in the directory that it lies in.
 # Arguments: the site's path, the number of the upgrade, the last second at which it may begin, and where its bundle
-# lies; or `back` and which time it is, where a person has its way back run again (U2).
+# lies; or `back`, which time it is, and where its secrets lie, where a person has its way back run again (U2).
 # It answers on descriptor 3 with one word: begun, already-begun, locked, too-late; or other-site and the mark found.
 # Its directory then holds: log, events (a line each), and as its last act, by rename, result.
 # A file `stop` in it stops the upgrade before its next step, up to the point of no return that its bundle names.
@@ -16,6 +16,7 @@ site=$1
 number=$2
 not_after=$3
 incoming=$4
+secrets=${5-}
 work=$site/.releasemgr
 here=$work/upgrades/$number
 
@@ -73,6 +74,17 @@ load_values() { # no value is ever read as a command
     export UPGRADE="$number" BUNDLE="$here" STEP_DIR="$here/state"
     export LC_ALL=C.UTF-8 PYTHONUNBUFFERED=1
     export VERSION_BEFORE=
+    load_secrets
+}
+
+load_secrets() { # none is ever in a command line (U8); from here on they are only in environments
+    for secret in secrets/*; do
+        [ -f "$secret" ] || continue
+        value=$(cat "$secret" && echo .)
+        export "${secret#secrets/}=${value%.}"
+    done
+    value=
+    rm -rf secrets
 }
 
 moment() {
@@ -244,7 +256,7 @@ finish() { # a failure here is a warning
     done <plan
 }
 
-begin_again() { # in $incoming: which time it is
+begin_again() { # in $incoming: which time it is; in $secrets: where they were put
     cd "$here" && . ./groups.sh && . ./compare.sh || exit 1
     [ ! -e "back.$incoming" ] || refuse_again already-begun
     exec 9>>"$work/lock"
@@ -252,6 +264,7 @@ begin_again() { # in $incoming: which time it is
     exec 8>>running
     flock -n 8 || refuse_again locked
     mkdir "back.$incoming" || exit 1
+    [ ! -e "$secrets" ] || { rm -rf secrets && mv -f "$secrets" secrets; } || exit 1
     [ ! -e result ] || mv -f result "back.$incoming/result"
     echo "$$ $(started_at $$)" >runner
     answer begun
