@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from upgrades.answers import refuse
 from upgrades.contact import Follower, Frame, FrameKind, FrameReader, Ground, Standing, Vouched, back_request
 from upgrades.exceptions import (
-    AlreadyBegun,
     ConnectionLost,
-    SiteLocked,
     StartFailed,
     StopFailed,
-    TooLate,
     VersionUnreadable,
 )
 from upgrades.recipes.commands import host_script, lines, value_lines
@@ -22,7 +20,7 @@ from upgrades.recipes.commands import host_script, lines, value_lines
 ANSWER = 60.0  # seconds
 SILENCE = 20.0  # seconds, of a follower that beats every 5
 MOST_PER_READ = 512 * 1024
-REFUSALS = {"already-begun": AlreadyBegun, "locked": SiteLocked, "too-late": TooLate}
+MACHINE = "The dashboard’s machine"
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR")
 """Of our environment; the rest, such as the key of the database, is nobody else's."""
 
@@ -54,8 +52,7 @@ class LocalRemote:
         _make_ground(ground)
         answer = _ask("launch", lines(ground.site_path, ground.number, not_after, len(bundle)) + bundle)
         word = answer.stdout.decode("utf-8", "replace").strip()
-        if word in REFUSALS:
-            raise REFUSALS[word](f"The dashboard’s machine answers: {word}.")
+        refuse(word, MACHINE)
         if answer.returncode or word != "begun":
             raise StartFailed(_printed(answer))
 
@@ -70,10 +67,10 @@ class LocalRemote:
     def go_back(self, ground: Ground, time: int, secrets: bytes | None = b"") -> None:
         answer = _ask("back", back_request(ground, time, secrets))
         word = answer.stdout.decode("utf-8", "replace").strip()
-        if word == "locked":
-            raise SiteLocked(f"The dashboard’s machine answers: {word}.")
-        if answer.returncode or word not in ("begun", "already-begun"):
-            raise StartFailed(_printed(answer))
+        if word in ("begun", "already-begun") and not answer.returncode:
+            return
+        refuse(word, MACHINE)
+        raise StartFailed(_printed(answer))
 
     def cancel(self, ground: Ground) -> bool:
         answer = _ask("cancel", lines(ground.site_path, ground.number))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import paramiko
 
+from upgrades.answers import refuse
 from upgrades.contact import (
     Connect,
     Follower,
@@ -25,13 +26,9 @@ from upgrades.contact import (
     back_request,
 )
 from upgrades.exceptions import (
-    AlreadyBegun,
     ConnectionLost,
-    OtherSite,
-    SiteLocked,
     StartFailed,
     StopFailed,
-    TooLate,
     VersionUnreadable,
 )
 from upgrades.links import Limits, Link
@@ -47,7 +44,6 @@ MOST_OF_AN_ANSWER = 64 * 1024
 GRACE = 0.5
 """Seconds in which a command that has ended may still print, held open by a child of its own."""
 ASKED = re.compile(rb"^send ([0-9]{1,18})\n\Z", re.MULTILINE)
-REFUSALS = {"already-begun": AlreadyBegun, "locked": SiteLocked, "too-late": TooLate}
 OTHER_SITE_STATUS = 78
 
 
@@ -73,7 +69,7 @@ class FabricRemote:
         request = lines(max(1, round(timeout))) + value_lines(values) + b"\n" + script
         answer = self._ask("version", request, timeout + self._limits.answer)
         if answer.status == OTHER_SITE_STATUS:
-            _refuse_other_site(answer.last_line)
+            refuse(answer.last_line, self._host)
         said = answer.out.strip()
         if answer.status or not said:
             raise VersionUnreadable(answer.printed or f"Nothing was printed, exit status {answer.status}.")
@@ -108,9 +104,7 @@ class FabricRemote:
     def start(self, ground: Ground, bundle: bytes, *, not_after: int) -> None:
         request = lines(ground.site_path, ground.number, not_after, len(bundle)) + bundle
         answer = self._ask("launch", request, self._limits.answer)
-        _refuse_other_site(answer.last_line)
-        if answer.last_line in REFUSALS:
-            raise REFUSALS[answer.last_line](f"{self._host} answers: {answer.last_line}.")
+        refuse(answer.last_line, self._host)
         if answer.status or answer.last_line != "begun":
             raise StartFailed(answer.printed)
 
@@ -128,10 +122,10 @@ class FabricRemote:
 
     def go_back(self, ground: Ground, time: int, secrets: bytes | None = b"") -> None:
         answer = self._ask("back", back_request(ground, time, secrets), self._limits.answer)
-        if answer.last_line == "locked":
-            raise SiteLocked(f"{self._host} answers: {answer.last_line}.")
-        if answer.status or answer.last_line not in ("begun", "already-begun"):
-            raise StartFailed(answer.printed)
+        if answer.last_line in ("begun", "already-begun") and not answer.status:
+            return
+        refuse(answer.last_line, self._host)
+        raise StartFailed(answer.printed)
 
     def cancel(self, ground: Ground) -> bool:
         answer = self._ask("cancel", lines(ground.site_path, ground.number), self._limits.answer)
@@ -253,12 +247,6 @@ class _Answer:
 def _text(printed: bytes) -> str:
     """What is no text is shown as such; the database takes no NUL."""
     return printed.decode("utf-8", "replace").replace("\0", "\ufffd")
-
-
-def _refuse_other_site(line: str) -> None:
-    word, _, mark = line.partition(" ")
-    if word == "other-site":
-        raise OtherSite(mark)
 
 
 class _Refused(Exception):

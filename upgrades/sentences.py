@@ -276,7 +276,7 @@ END_SENTENCES: dict[EndCode, Any] = {
     EndCode.SIGN_IN: gettext_lazy("%(host)s refused the sign-in: %(text)s"),
     EndCode.KEY_REFUSED: gettext_lazy("%(text)s %(host)s was not asked."),
     EndCode.JUMP_HOST: gettext_lazy("%(host)s was not reached: %(text)s"),
-    EndCode.SITE_LOCKED: gettext_lazy("Something else holds the site's lock on %(host)s."),
+    EndCode.SITE_LOCKED: gettext_lazy("Something else holds the site's lock on %(host)s: %(text)s"),
     EndCode.OTHER_SITE: gettext_lazy(
         "The directory of %(site)s on %(host)s is marked as %(text)s. Say on the site’s page whose it is."
     ),

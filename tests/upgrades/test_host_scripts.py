@@ -524,7 +524,7 @@ def test_many_starts_at_once_begin_one_upgrade(site: Site) -> None:
     ]
     answers = [racer.communicate(request, timeout=30)[0].decode().strip() for racer in racers]
     assert answers.count("begun") == 1
-    assert set(answers) <= {"begun", "already-begun", "locked"}
+    assert {answer.partition(" ")[0] for answer in answers} <= {"begun", "already-begun", "locked"}
     site.wait_for_end()
     assert site.steps() == dict.fromkeys(ALL_STEPS, 0)
     assert sum(isinstance(event, UpgradeBegun) for event in site.events()) == 1
@@ -535,7 +535,7 @@ def test_one_site_has_one_upgrade_at_a_time(any_shell_site: Site) -> None:
     site.values["BACKUP_COMMAND"] = WAIT_FOR_GO
     assert site.launch(1).stdout == b"begun\n"
     assert site.inspect(1) == [1, 1, 0]
-    assert site.launch(2).stdout == b"locked\n"
+    assert site.launch(2).stdout.startswith(b"locked upgrade 1 of ")
     assert site.inspect(2) == [0, 0, 0]
     (site.path / "go").touch()
     site.wait_for_end(1)
@@ -590,7 +590,7 @@ def test_a_runner_killed_in_a_change_needs_a_person(any_shell_site: Site) -> Non
     site.launch(1)
     kill_runner(site, release)
     assert site.inspect(1) == [1, 1, 0]
-    assert site.launch(2).stdout == b"locked\n"
+    assert site.launch(2).stdout.startswith(b"locked upgrade 1 of ")
     (release / "go").touch()
     wait_until(lambda: site.inspect(1) == [1, 0, 0])
     assert (release / "migrated").exists()
@@ -867,7 +867,27 @@ def test_the_same_number_sent_twice_at_once_is_not_taken_for_another_upgrade(sit
         fcntl.flock(lock, fcntl.LOCK_EX)
         threading.Timer(0.5, site.upgrade(1).mkdir).start()
         assert site.launch().stdout == b"already-begun\n"
-        assert site.launch(2).stdout == b"locked\n"
+        assert site.launch(2).stdout.startswith(f"locked {account()}, process {os.getpid()}: ".encode())
+
+
+def test_who_holds_a_site_s_lock_is_said(any_shell_site: Site) -> None:
+    """Such as a deployment of another system, which takes the lock as docs/recipes.md tells."""
+    site = any_shell_site
+    site.work.mkdir()
+    (site.work / "upgrades").mkdir()
+    deployment = subprocess.Popen(["flock", ".releasemgr/lock", "sh", "-c", WAIT_FOR_GO], cwd=site.path)
+    try:
+        wait_until(lambda: site.launch(7).stdout.startswith(b"locked "))
+        said = site.launch(8).stdout.decode()
+        assert said.startswith(f"locked {account()}, process {deployment.pid}: flock .releasemgr/lock sh -c n=0;")
+        assert "\n" not in said.removesuffix("\n")
+    finally:
+        site.let_go()
+        deployment.wait(10)
+
+
+def account() -> str:
+    return subprocess.run(["id", "-un"], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def receive(site: Site, path: Path, sha256: str, data: bytes) -> "subprocess.CompletedProcess[bytes]":

@@ -131,12 +131,12 @@ def due_upgrade_beside(upgrade: Upgrade) -> Upgrade:
 def test_a_host_that_cannot_begin_it_leaves_the_site_locked_and_says_why() -> None:
     fake = FakeHost(start_refusal=None)
     upgrade = in_doubt(fake)
-    fake.start_refusal = SiteLocked("app-1 answers: locked.")
+    fake.start_refusal = SiteLocked("deploy, process 41: sh deploy.sh")
     run_back(upgrade)
     supervise_to_the_end(fake)
     upgrade.refresh_from_db()
     assert (upgrade.outcome, upgrade.end_code) == (Outcome.NEEDS_A_PERSON, EndCode.NOT_SENT_BACK)
-    assert "could not be run again: app-1 answers: locked." in end_sentence(
+    assert "could not be run again: deploy, process 41: sh deploy.sh" in end_sentence(
         Outcome.NEEDS_A_PERSON, EndCode.NOT_SENT_BACK, upgrade.end_values
     )
 

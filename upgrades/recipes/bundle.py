@@ -14,6 +14,7 @@ def build_bundle(recipe: Recipe, values: Mapping[str, str], secrets: Mapping[str
         "run.sh": host_script("run"),
         "compare.sh": host_script("compare"),
         "groups.sh": host_script("groups"),
+        "holder.sh": host_script("holder"),
         "mark.sh": host_script("mark"),
         "version.sh": recipe.scripts[recipe.runner_version or recipe.version_script],
         "env": value_lines(values),

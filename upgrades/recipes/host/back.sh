@@ -38,7 +38,7 @@ esac
 # The pipe of the answer closes when the runner has answered or is dead.
 answer=$(setsid sh run.sh "$site" "$number" back "$time" "$incoming/secrets" 3>&1 </dev/null >>runner.out 2>&1 &)
 case $answer in
-    begun | already-begun | locked)
+    begun | already-begun | locked*)
         echo "$answer"
         ;;
     *)

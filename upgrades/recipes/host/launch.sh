@@ -30,7 +30,7 @@ fi
 # The pipe of the answer closes when the runner has answered or is dead.
 answer=$(setsid sh run.sh "$site" "$number" "$not_after" "$incoming" 3>&1 </dev/null >runner.out 2>&1 &)
 case $answer in
-    begun | already-begun | locked | too-late | other-site*)
+    begun | already-begun | locked* | too-late | other-site*)
         echo "$answer"
         ;;
     *)

@@ -2,7 +2,8 @@
 # The runner: one upgrade of one site, from its bundle, in the directory that it lies in.
 # Arguments: the site's path, the number of the upgrade, the last second at which it may begin, and where its bundle
 # lies; or `back`, which time it is, and where its secrets lie, where a person has its way back run again (U2).
-# It answers on descriptor 3 with one word: begun, already-begun, locked, too-late; or other-site and the mark found.
+# It answers on descriptor 3 with one word: begun, already-begun, too-late; or other-site and the mark found, or locked
+# and who holds the lock, where that can be told.
 # Its directory then holds: log, events (a line each), and as its last act, by rename, result.
 # A file `stop` in it stops the upgrade before its next step, up to the point of no return that its bundle names.
 # A file `cancel`, and then SIGUSR1, ends the upgrade sooner: a step that only checks, prepares or verifies is ended
@@ -34,7 +35,15 @@ refuse() {
 # Our own number, sent before, takes the lock a moment before it has its directory.
 who_holds_it() {
     sleep 1
-    if [ -e "$here" ]; then echo already-begun; else echo locked; fi
+    if [ -e "$here" ]; then echo already-begun; else locked; fi
+}
+
+locked() { # the lock's file is still open, and is not ours
+    holder=$(
+        exec 9>&-
+        holder_of "$work"
+    )
+    echo "locked${holder:+ $holder}"
 }
 
 # Everything that a follower looks for is in place before the one rename that makes the upgrade begun.
@@ -257,12 +266,12 @@ finish() { # a failure here is a warning
 }
 
 begin_again() { # in $incoming: which time it is; in $secrets: where they were put
-    cd "$here" && . ./groups.sh && . ./compare.sh || exit 1
+    cd "$here" && . ./groups.sh && . ./holder.sh && . ./compare.sh || exit 1
     [ ! -e "back.$incoming" ] || refuse_again already-begun
     exec 9>>"$work/lock"
-    flock -n 9 || refuse_again locked
+    flock -n 9 || refuse_again "$(locked)"
     exec 8>>running
-    flock -n 8 || refuse_again locked
+    flock -n 8 || refuse_again "$(locked)"
     mkdir "back.$incoming" || exit 1
     [ ! -e "$secrets" ] || { rm -rf secrets && mv -f "$secrets" secrets; } || exit 1
     [ ! -e result ] || mv -f result "back.$incoming/result"
@@ -293,6 +302,7 @@ main() {
     [ "$not_after" != back ] || back_again
     cd "$incoming" || exit 1
     . ./groups.sh
+    . ./holder.sh
     . ./mark.sh
     begin
     load_values
