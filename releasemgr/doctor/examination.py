@@ -25,6 +25,7 @@ WITH_DATABASE: dict[str, Check] = {
     "hosts": fleet.hosts,
     "artefacts": fleet.artefacts,
     "recipes": fleet.recipes,
+    "secrets": fleet.secrets,
     "zones-in-use": fleet.time_zones_in_use,
 }
 

@@ -1,6 +1,8 @@
 """What upgrades need: hosts that let us in, artefacts, recipes and time zones that can be read."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from django.conf import settings
 from django.db.models import Count, Q
@@ -12,9 +14,11 @@ from instances.choices import HostState
 from instances.models import Freeze, Host, Instance, SiteWindow
 from instances.windows import zone_named
 from releasemgr.doctor.findings import Finding, Level, error, named, ok, warning
-from upgrades.exceptions import RecipeInvalid
+from upgrades.exceptions import RecipeInvalid, SecretUnusable
 from upgrades.models import Upgrade
 from upgrades.recipes.reading import FILE_NAME, load_recipe
+from upgrades.recipes.recipe import Recipe
+from upgrades.services.secrets import secrets_of
 
 UNWELL = {
     HostState.KEY_CHANGED: (
@@ -90,6 +94,47 @@ def recipes() -> Iterator[Finding]:
             yield make(said, "See docs/recipes.md.")
     if well:
         yield ok(f"Recipes: {len(names)}. Each can be read.")
+
+
+def secrets() -> Iterator[Finding]:
+    """Whether this machine has those that the recipes of sites name; none of them is said. One query."""
+    sites: dict[str, list[Instance]] = defaultdict(list)
+    for site in Instance.objects.select_related("customer", "host").order_by("slug"):
+        sites[site.recipe].append(site)
+    well, named_by = True, 0
+    for name, users in sorted(sites.items()):
+        recipe = _recipe_named(name)
+        named_by += bool(recipe and recipe.secrets)
+        if recipe and (refusals := list(_refusals(recipe, users))):
+            well = False
+            blocked, (_site, why) = [site for site, _why in refusals], refusals[0]
+            yield error(f"Upgrades of these sites would be blocked: {named(blocked)}. {why}", "See docs/recipes.md.")
+    if read_by_others := [path for path in settings.SECRETS_DIR.rglob("*") if _may_be_read_by_others(path)]:
+        well = False
+        do = f"chmod -R go= {settings.SECRETS_DIR}"
+        yield warning(f"Others on this machine may read these secrets: {named(read_by_others)}.", do)
+    if well:
+        yield ok(f"Recipes of sites that name secrets: {named_by}. Each secret is there.")
+
+
+def _recipe_named(name: str) -> Recipe | None:
+    """None for one that cannot be read, which another check says."""
+    try:
+        return load_recipe(name, settings.RECIPE_DIRS)
+    except RecipeInvalid:
+        return None
+
+
+def _refusals(recipe: Recipe, sites: Iterable[Instance]) -> Iterator[tuple[Instance, SecretUnusable]]:
+    for site in sites:
+        try:
+            secrets_of(recipe, site)
+        except SecretUnusable as refused:
+            yield site, refused
+
+
+def _may_be_read_by_others(path: Path) -> bool:
+    return path.is_file() and bool(path.stat().st_mode & 0o077)
 
 
 def time_zones_in_use() -> Iterator[Finding]:

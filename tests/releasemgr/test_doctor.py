@@ -36,7 +36,7 @@ from upgrades.models import HostLease, Slot
 DAY = timedelta(days=1)
 WELL = (
     "settings", "ssh-key", "disk", "time-zones", "database", "migrations", "clock", "schedule", "workers", "tasks",
-    "slots", "leases", "hosts", "artefacts", "recipes", "zones-in-use",
+    "slots", "leases", "hosts", "artefacts", "recipes", "secrets", "zones-in-use",
 )  # fmt: skip
 
 pytestmark = pytest.mark.django_db
@@ -357,6 +357,36 @@ def test_a_recipe_that_cannot_be_read_is_an_error_where_a_site_uses_it(settings:
     assert folder.said == f"The folder {tmp_path / 'none'} of RELEASEMGR_RECIPES is not there."
     assert (used.level, unused.level) == (Level.ERROR, Level.WARNING)
     assert "“used” (sites that use it: 1)" in used.said
+
+
+def test_u8_a_secret_that_a_recipe_names_and_this_machine_does_not_have_is_an_error(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.RECIPE_DIRS, settings.SECRETS_DIR = [tmp_path / "recipes"], tmp_path / "secrets"
+    (tmp_path / "recipes" / "ours").mkdir(parents=True)
+    (tmp_path / "secrets").mkdir()
+    step = '[[steps]]\nname = "go"\ntitle = "Go"\nphase = "prepare"\ncommand = "true"\ntimeout = 9\n'
+    recipe = f'title = "Ours"\nversion_command = "true"\nsecrets = ["TOKEN"]\n{step}'
+    (tmp_path / "recipes" / "ours" / "recipe.toml").write_text(recipe)
+    make_instance("acme-live", recipe="ours")
+    make_instance("acme-test", recipe="ours")
+    make_instance("other")
+
+    (missing,) = fleet.secrets()
+    file = tmp_path / "secrets" / "TOKEN"
+    file.write_text("hunter2-hunter2\n")
+    file.chmod(0o644)
+    (readable,) = fleet.secrets()
+    file.chmod(0o600)
+    (fine,) = fleet.secrets()
+
+    assert missing.level == Level.ERROR
+    assert missing.said.startswith(
+        "Upgrades of these sites would be blocked: acme-live, acme-test. TOKEN cannot be found."
+    )
+    assert (readable.level, str(file) in readable.said) == (Level.WARNING, True)
+    assert fine.said == "Recipes of sites that name secrets: 1. Each secret is there."
+    assert "hunter2" not in readable.said + fine.said
 
 
 def test_a_zone_that_a_freeze_uses_and_this_machine_does_not_know_is_an_error() -> None:

@@ -85,7 +85,7 @@ def assert_kept_as_it_was(upgrade: Upgrade, whole: bytes) -> None:
 
 def assert_page_opens(client: Client, who: User, upgrade: Upgrade) -> None:
     client.force_login(who)
-    for query in ("", f"?line={upgrade.first_error_line}", "?line=1"):
+    for query in ("", f"?line={upgrade.first_error_line}", "?line=1", "?errors=1", "?find=nowhere"):
         began = time.monotonic()
         page = client.get(f"/upgrades/{upgrade.pk}/{query}").content.decode()
         sys.stdout.write(f"the page {query} took {time.monotonic() - began:.2f} s and has {len(page)} characters\n")

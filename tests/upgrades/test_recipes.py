@@ -714,6 +714,8 @@ def test_u8_a_recipe_names_its_secrets_and_they_travel_each_in_a_file_of_its_own
     assert not any(b"zwei" in content for content in files.values())
     assert files_of(build_secrets({"REGISTRY_TOKEN": b"x"})) == {"secrets/REGISTRY_TOKEN": b"x"}
     assert build_secrets({}) == b""
+    with tarfile.open(fileobj=io.BytesIO(build_secrets({"REGISTRY_TOKEN": b"x"}))) as tar:
+        assert [entry.mode for entry in tar] == [0o600]
 
 
 @pytest.mark.parametrize(
