@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from upgrades import log_lines
 from upgrades.log_index import LogIndex
 from upgrades.log_keeping import Stretch
 from upgrades.log_lines import (
@@ -151,6 +152,12 @@ def test_u9_markup_never_holds_anything_but_text_and_our_spans(log: bytes) -> No
         assert "<" not in bare
         assert ">" not in bare
         assert not re.search(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]", bare)
+
+
+@given(LOGS | st.text().map(str.encode))
+def test_a_line_without_control_characters_looks_the_same_when_it_is_read_fast(log: bytes) -> None:
+    for one in lines_from(pieces(log), Cursor()):
+        assert one.parts == log_lines._styled(log_lines._last_state(one.data, one.whole))
 
 
 @pytest.mark.parametrize(
