@@ -30,7 +30,7 @@ NOISE = (
     "echo 'Error: at the very end'; exit 3"
 )
 GROWS_AT_MOST = 128 * MEBIBYTE
-"""Of the peak: half of what was printed, and more than rounds, queue and driver hold at once (58 to 73 MiB)."""
+"""Of the peak: half of what was printed, and more than rounds, queue and driver hold at once (56 to 72 MiB)."""
 
 
 def test_u9_a_step_that_prints_250_megabytes_is_watched_in_flat_memory(
