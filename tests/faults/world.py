@@ -157,6 +157,12 @@ class World:
         """The number of the process group that runs now."""
         return int((self.site.upgrade(self.upgrade.pk) / "step").read_text().split()[0])
 
+    @staticmethod
+    def lives(group: int) -> bool:
+        """Whether any process of this group is there; one that is dead and not yet collected does not count."""
+        stats = (stat.read_text().rpartition(") ")[2].split() for stat in Path("/proc").glob("[0-9]*/stat"))
+        return any(int(fields[2]) == group and fields[0] not in "ZX" for fields in stats)
+
     def kill_on_host(self, *, step_too: bool) -> None:
         step = self.step()
         os.kill(self.runner(), signal.SIGKILL)
