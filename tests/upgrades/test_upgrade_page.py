@@ -430,8 +430,10 @@ def test_u9_a_line_is_opened_on_both_sides_of_what_was_left_out(client: Client, 
 
     assert numbers(client.get(f"{path}?line=300").content.decode()) == list(range(50, 550))
     assert numbers(client.get(f"{path}?line=107000").content.decode()) == list(range(106_750, 107_250))
+    upgrade.steps.update(state=StepState.SUCCEEDED)
     within = client.get(f"{path}?line=50000").content.decode()
     assert numbers(within)[:2] == [104_001, 104_002]
+    assert '<details class="log-step" id="s-1" open>' in within
     assert "before=4001" in within
     earlier = client.get(f"{path}log/?before=104001", headers=HTMX).content.decode()
     assert "were left out here" in earlier

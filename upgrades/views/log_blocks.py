@@ -85,6 +85,14 @@ class Shown:
         return self.follow.number + WINDOW // 2 if self.follow else None
 
 
+def _open_at(number: int, blocks: Sequence[Block]) -> None:
+    """The step with that line; where it was left out, the first one of which anything is shown."""
+    shown = [block for block in blocks if block.lines]
+    with_it = [block for block in shown if any(line.number == number for line in block.lines)]
+    for block in with_it or shown[:1]:
+        block.wanted = True
+
+
 class LeftOut(NamedTuple):
     """Bytes and lines of a log that are not kept, and where they are."""
 
@@ -196,8 +204,8 @@ class Log:
     def _shown(self, cursor: Cursor, limit: int, *, wanted: int | None = None, by_hand: bool = False) -> Shown:
         reading = read(self.pieces(cursor.offset), cursor, limit=limit, over=self.over, end=self._held_back())
         blocks = self.blocks(reading.lines, reading.rest)
-        for block in blocks:
-            block.wanted = wanted is not None and any(line.number == wanted for line in block.lines)
+        if wanted is not None:
+            _open_at(wanted, blocks)
         polls = (reading.more and not by_hand) if self.over else not (reading.more and by_hand)
         follow = reading.cursor if polls or reading.more else None
         return Shown(blocks, len(self.steps), cursor.number, follow, polls, hurry=reading.more)
