@@ -1,7 +1,7 @@
 """Settings: what sites share, such as a database server, and how many of them are upgraded at once (P4)."""
 
 from django.contrib import messages
-from django.db.models import Count, Q
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -16,7 +16,7 @@ from releasemgr.lib.permission import check, needs
 from releasemgr.pages.acting import SAVED, actor_of, carried_out, with_seen
 from releasemgr.pages.activity import lines_of
 from releasemgr.roles import roles_with
-from upgrades.choices import BEGUN
+from upgrades.services.limits import running_by_tag
 
 VIEW, CHANGE = "upgrades.view_policy", "upgrades.change_policy"
 CHANGES_SHOWN = 15
@@ -40,10 +40,11 @@ def limits(request: HttpRequest) -> HttpResponse:
         if changed is not None:
             messages.success(request, _("Saved. It acts on what has not begun.") if changed else _("Nothing changed."))
             return redirect("limits")
-    running = Count("instances__upgrades", filter=Q(instances__upgrades__state__in=BEGUN), distinct=True)
-    tags = Tag.objects.annotate(sites=Count("instances", distinct=True), running=running)
+    tags = list(Tag.objects.annotate(sites=Count("instances")))
+    limited = [tag for tag in tags if tag.max_parallel]
+    running = running_by_tag([tag.pk for tag in limited])
     context = {
-        "limited": [tag for tag in tags if tag.max_parallel],
+        "limited": [(tag, running[tag.pk]) for tag in limited],
         "tags": [tag.name for tag in tags],
         "form": with_seen(form, Tag, status),
         "history": lines_of(list(changes_of(Tag)[:CHANGES_SHOWN]), now),

@@ -535,7 +535,7 @@ def test_one_site_has_one_upgrade_at_a_time(any_shell_site: Site) -> None:
     site.values["BACKUP_COMMAND"] = WAIT_FOR_GO
     assert site.launch(1).stdout == b"begun\n"
     assert site.inspect(1) == [1, 1, 0]
-    assert site.launch(2).stdout.startswith(b"locked upgrade 1 of ")
+    assert site.launch(2).stdout.startswith(b"locked upgrade 1, process ")
     assert site.inspect(2) == [0, 0, 0]
     (site.path / "go").touch()
     site.wait_for_end(1)
@@ -590,7 +590,7 @@ def test_a_runner_killed_in_a_change_needs_a_person(any_shell_site: Site) -> Non
     site.launch(1)
     kill_runner(site, release)
     assert site.inspect(1) == [1, 1, 0]
-    assert site.launch(2).stdout.startswith(b"locked upgrade 1 of ")
+    assert site.launch(2).stdout.startswith(b"locked upgrade 1, process ")
     (release / "go").touch()
     wait_until(lambda: site.inspect(1) == [1, 0, 0])
     assert (release / "migrated").exists()

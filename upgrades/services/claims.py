@@ -112,7 +112,7 @@ class Turn(NamedTuple):
 
 
 def due_by_host(now: datetime) -> dict[int, list[Turn]]:
-    """What may begin by host, in the order of its turns; the hosts in that of their first. At most five queries."""
+    """What may begin by host, in the order of its turns; the hosts in that of their first. At most six queries."""
     found = waves.claimable(now)
     waiting = sites_at_a_limit({one.site for one in found}) if found else ()
     places: dict[int, int] = defaultdict(int)

@@ -1,7 +1,7 @@
 # Read by run.sh: says in words who holds a site's lock.
 # shellcheck shell=sh
 
-holder_of() { # the folder with the lock; for a process that holds it no more itself. Empty where nobody can tell
+holder_of() { # the folder with the lock, for a process that does not hold it. Empty where nobody can tell
     for pid in $(takers_of "$1/lock") $(openers_of "$1/lock"); do
         [ "$pid" != $$ ] || continue
         holder_words "$pid" "$1" && return
@@ -22,7 +22,7 @@ holder_words() { # process, the folder with the lock
     [ -n "$words" ] || return 1
     upgrade=$(readlink "/proc/$1/cwd" 2>/dev/null)
     case $upgrade in
-        "$2"/upgrades/*) echo "upgrade ${upgrade#"$2"/upgrades/} of $(head -n 1 "$2/site" 2>/dev/null | cut -c 1-60), process $1" ;;
+        "$2"/upgrades/*) echo "upgrade ${upgrade#"$2"/upgrades/}, process $1" ;;
         *) echo "$(stat -c %U "/proc/$1" 2>/dev/null), process $1: $words" ;;
     esac
 }
