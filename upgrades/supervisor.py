@@ -103,8 +103,10 @@ class Supervisor:
         try:
             while time.monotonic() < over_at and self._round():
                 pass
-        finally:
-            self._leave()
+        except BaseException:  # it may have come out of a transaction that was taken back
+            self._start_over()
+            raise
+        self._leave()
 
     def _round(self) -> bool:
         """One round. After trouble with the database everything is read anew, as after a crash."""
@@ -415,6 +417,7 @@ class Supervisor:
             held.thread.abandon()
 
     def _start_over(self) -> None:
+        """Forgets everything and writes nothing of it: memory may be ahead of the rows."""
         for host in list(self._held):
             self._forget(host)
         before, self.token = self.token, uuid.uuid4()

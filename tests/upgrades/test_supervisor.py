@@ -1,9 +1,10 @@
 """The supervisor with real threads and a real database, and a host at our own seam (U1 to U3, P9, P10)."""
 
+import errno
 import time
 import uuid
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.db import OperationalError
@@ -20,7 +21,7 @@ from upgrades import host_thread
 from upgrades.choices import EndCode, Outcome, StepState, UpgradeState
 from upgrades.exceptions import HostKeyChanged, SiteLocked, Unreachable
 from upgrades.models import HostLease, LogChunk, Run, Upgrade
-from upgrades.services import claims
+from upgrades.services import claims, runs
 from upgrades.services.logs import read_log
 from upgrades.services.runs import start_upgrades
 
@@ -300,6 +301,35 @@ def test_after_trouble_with_the_database_everything_is_read_anew_and_nothing_is_
     upgrade.refresh_from_db()
     assert upgrade.outcome == Outcome.SUCCEEDED
     assert read_log(upgrade, 0, 10**6) == fake.runs[upgrade.pk].log
+    assert fake.begun == [upgrade.pk]
+
+
+def test_an_error_that_is_none_of_the_database_leaves_nothing_out_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """U3: while it leaves, memory is ahead of the rows: the transaction in which it came was taken back."""
+    fake = FakeHost(script=hang)
+    upgrade = due_upgrade(fake)
+
+    real, failures = runs.settle, [OSError(errno.ENOSPC, "No space left on device")]
+
+    def break_once(now: datetime) -> None:
+        if failures and LogChunk.objects.exists():
+            fake.runs[upgrade.pk].log += b"Applying 0148...\n"
+            raise failures.pop()
+        real(now)
+
+    monkeypatch.setattr(runs, "settle", break_once)
+    with pytest.raises(OSError, match="No space left"):
+        supervise(fake)
+
+    assert not LogChunk.objects.exists()
+    assert not HostLease.objects.filter(until__gt=Now()).exists()
+    run = fake.runs[upgrade.pk]
+    run.finish("change", 5, "migrate")
+    complete(fake, upgrade.instance.path, run, {"TO_VERSION": "2.0"})
+    supervise(fake)
+    upgrade.refresh_from_db()
+    assert upgrade.outcome == Outcome.SUCCEEDED
+    assert read_log(upgrade, 0, 10**6) == run.log
     assert fake.begun == [upgrade.pk]
 
 
