@@ -1,5 +1,6 @@
 """The embedded PostgreSQL: real servers, each in a folder of its own."""
 
+import errno
 import os
 import shutil
 import signal
@@ -20,13 +21,14 @@ import pytest_django
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.db.utils import ConnectionHandler
 
 from releasemgr.lib.database import database_settings
 from releasemgr.lib.embedded import place as place_module
 from releasemgr.lib.embedded import programs
 from releasemgr.lib.embedded.base import DatabaseWrapper
-from releasemgr.lib.embedded.server import Server, postmaster, stop
+from releasemgr.lib.embedded.server import NotStarted, Server, postmaster, stop
 from releasemgr.lib.env import Env
 
 pytestmark = pytest.mark.shell
@@ -181,6 +183,29 @@ def test_after_a_kill_9_the_next_connection_starts_it_with_all_commits(
     assert ask(server, "SELECT answer FROM kept") == 42
 
     assert pid_of(server) != killed
+
+
+def test_one_that_cannot_be_started_for_a_while_is_a_database_that_is_away(
+    new_server: NewServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that whoever works with it asks again, as with any server: a disk that is full has room again later."""
+    server = new_server()
+    monkeypatch.setattr(Server, "_write_access_rules", Mock(side_effect=OSError(errno.ENOSPC, "No space left")))
+    with pytest.raises(OperationalError, match=r"cannot be started: .*No space left"):
+        ask(server, "SELECT 1")
+    monkeypatch.undo()
+    assert ask(server, "SELECT 1") == 1
+
+
+def test_one_that_ends_as_soon_as_it_is_launched_is_launched_three_times_and_not_for_a_minute(
+    new_server: NewServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = new_server()
+    launch = Mock()
+    monkeypatch.setattr(Server, "_launch", launch)
+    with pytest.raises(NotStarted, match="did not start"):
+        server.start()
+    assert launch.call_count == 3
 
 
 def test_a_pid_file_left_from_before_a_reboot_may_name_any_process(new_server: NewServer) -> None:

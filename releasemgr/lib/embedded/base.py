@@ -18,10 +18,17 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Connection[Any]:
         if not self.server.socket_is_private():
-            self.server.start()
+            self._start()
         try:
             connection: Connection[Any] = super().get_new_connection(conn_params)
         except OperationalError:
-            self.server.start()
+            self._start()
             connection = super().get_new_connection(conn_params)
         return connection
+
+    def _start(self) -> None:
+        """What keeps it down may pass, as a full disk does: to whoever asks it is a database that is away."""
+        try:
+            self.server.start()
+        except OSError as error:
+            raise OperationalError(f"The embedded PostgreSQL cannot be started: {error}") from error

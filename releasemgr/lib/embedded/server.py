@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 ROLE = DATABASE = "releasemgr"
 START_LIMIT = 60.0  # seconds; after a crash it first replays its log
 STOP_LIMIT = 60.0
+LAUNCHES = 3  # that end by themselves, until a start is given up
+RELAUNCH_PAUSE = 0.5  # seconds
 SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -46,6 +48,10 @@ SETTINGS = {
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] ",
 }
+
+
+class NotStarted(OSError):
+    """What keeps it from starting may pass."""
 
 
 @dataclass(frozen=True)
@@ -94,19 +100,20 @@ class Server:
             return stop(self.place.data_dir)
 
     def _started(self) -> bool:
-        launched = False
+        launches = 0
         deadline = time.monotonic() + START_LIMIT
         while not self.answers():
             running = postmaster(self.place.data_dir)
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or (running is None and launches == LAUNCHES):
                 raise self._did_not_start()
             if running is None:
+                time.sleep(RELAUNCH_PAUSE if launches else 0.0)
                 self._launch()
-                launched = True
+                launches += 1
             elif running.ready and not self._socket_file.exists():
                 stop(self.place.data_dir)  # someone cleared the folder of its socket: nobody can reach it
             self._wait(deadline)
-        return launched
+        return launches > 0
 
     def _wait(self, deadline: float) -> None:
         """Until it answers, is gone, or the time is over."""
@@ -265,12 +272,10 @@ class Server:
                 f"The embedded PostgreSQL could not be made ({program}): {(done.stdout or '').strip()}"
             )
 
-    def _did_not_start(self) -> ImproperlyConfigured:
+    def _did_not_start(self) -> NotStarted:
         lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.exists() else []
         last = lines[-1] if lines else "nothing"
-        return ImproperlyConfigured(
-            f"The embedded PostgreSQL did not start. Its log, {self.log_file}, ends with: {last}"
-        )
+        return NotStarted(f"The embedded PostgreSQL did not start. Its log, {self.log_file}, ends with: {last}")
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
