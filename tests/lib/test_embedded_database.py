@@ -208,6 +208,14 @@ def test_one_that_ends_as_soon_as_it_is_launched_is_launched_three_times_and_not
     assert launch.call_count == 3
 
 
+def test_the_command_says_why_it_did_not_start(new_server: NewServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = new_server()
+    monkeypatch.setattr(Server, "_launch", Mock())
+    monkeypatch.setitem(settings.DATABASES["default"], "EMBEDDED_IN", server.var_dir)
+    with pytest.raises(CommandError, match="did not start"):
+        call_command("database", "start")
+
+
 def test_a_pid_file_left_from_before_a_reboot_may_name_any_process(new_server: NewServer) -> None:
     server = new_server()
     server.start()

@@ -4,7 +4,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from releasemgr.lib.embedded.server import Server, postmaster
+from releasemgr.lib.embedded.server import NotStarted, Server, postmaster
 
 
 class Command(BaseCommand):
@@ -23,7 +23,11 @@ class Command(BaseCommand):
 
 
 def _start(server: Server) -> str:
-    return "Started. " + _status(server) if server.start() else "It was already running. " + _status(server)
+    try:
+        started = server.start()
+    except NotStarted as error:
+        raise CommandError(str(error)) from None
+    return f"{'Started.' if started else 'It was already running.'} {_status(server)}"
 
 
 def _stop(server: Server) -> str:
