@@ -349,6 +349,16 @@ def test_u2_a_release_manager_unlocks_a_site_with_a_note(client: Client, release
     assert "What you found" not in reply.content.decode()
 
 
+def test_u2_a_page_that_followed_an_upgrade_to_its_end_has_the_form_that_unlocks(
+    client: Client, release_manager: User
+) -> None:
+    upgrade = stuck()
+    client.force_login(release_manager)
+    news = client.get(f"/upgrades/{upgrade.pk}/log/?after=0-1&steps=0", headers=HTMX).content.decode()
+    assert 'name="note"' in news
+    assert 'name="reported" value="1.0"' in news
+
+
 def test_u2_unlocking_without_a_note_is_refused(client: Client, release_manager: User) -> None:
     upgrade = stuck()
     client.force_login(release_manager)
