@@ -127,6 +127,7 @@ class Supervision:
     def __init__(self, children: Sequence[Child], record: Path) -> None:
         self.children = children
         self.record = record
+        self._is_remembered = True
 
     def begin(self) -> None:
         end_leftovers(self.record)
@@ -134,8 +135,19 @@ class Supervision:
 
     def look_after(self) -> None:
         started = [child.look_after() for child in self.children]
-        if any(started):
+        if any(started) or not self._is_remembered:
+            self._try_to_remember()
+
+    def _try_to_remember(self) -> None:
+        """Nothing ends because a disk is full: the record is written when there is room."""
+        could, self._is_remembered = self._is_remembered, False
+        try:
             self._remember()
+        except OSError as error:
+            if could:
+                logger.error("What runs cannot be written down, and will be later: %s.", error)
+        else:
+            self._is_remembered = True
 
     def _remember(self) -> None:
         leaders = {child.program.name: child.leader for child in self.children if child.leader is not None}

@@ -305,6 +305,24 @@ def test_what_another_boot_or_checkout_remembers_is_left_alone(
     assert not record.exists()
 
 
+def test_a_full_disk_ends_nothing_and_the_record_is_written_when_there_is_room(
+    tmp_path: Path, new_child: NewChild, diary: Diary, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = new_child(OBEDIENT)
+    supervision = Supervision([child], tmp_path / "serve.json")
+    (tmp_path / "serve.half").symlink_to("/dev/full")
+    supervision.begin()
+    supervision.look_after()
+    diary.wait_for("it up")
+    assert not supervision.record.exists()
+    assert caplog.text.count("No space left on device") == 1
+
+    (tmp_path / "serve.half").unlink()
+    supervision.look_after()
+
+    assert json.loads(supervision.record.read_text())["children"]["it"][0] == diary.pid_of("it up")
+
+
 def test_an_unreadable_record_stops_nobody_from_starting(tmp_path: Path) -> None:
     record = tmp_path / "serve.json"
     record.write_text("{")
