@@ -59,6 +59,7 @@ class Fleet:
     """The hosts live on whatever happens to the dashboard. `moment` is the step that takes its time."""
 
     moment = "migrate"
+    lines = LINES
 
     def __init__(self, folder: Path, served: Served) -> None:
         self.folder, self.served = folder, served
@@ -128,7 +129,7 @@ class Fleet:
     def await_middle(self) -> None:
         """Until every site is in the middle of its long step, and the dashboard has read of it."""
         wait_until(lambda: self.lines_kept() >= 15)
-        assert self.lines_kept() < LINES
+        assert self.lines_kept() < self.lines
 
     def await_end(self, within: float) -> None:
         wait_until(lambda: self.query("SELECT 1 FROM upgrades_run WHERE ended_at IS NOT NULL"), within)
@@ -141,7 +142,7 @@ class Fleet:
             assert self.ran(slug) == STEPS
             assert self.log_kept(slug) == self.log_on_host(slug)
             numbers = re.findall(rb"^line (\d+) of", self.log_kept(slug), re.MULTILINE)
-            assert [int(number) for number in numbers] == list(range(1, LINES + 1))
+            assert [int(number) for number in numbers] == list(range(1, self.lines + 1))
         assert {row[0] for row in self.query("SELECT state FROM upgrades_step")} == {"succeeded"}
         journals = self.query("SELECT journal FROM upgrades_upgrade")
         for (journal,) in journals:
@@ -164,7 +165,7 @@ class Fleet:
         (site / "releases" / "1.0").mkdir(parents=True)
         (site / "releases" / "1.0" / "VERSION").write_text("1.0\n")
         (site / "current").symlink_to("releases/1.0")
-        (site / "hook").write_text(HOOK.format(moment=self.moment, lines=LINES))
+        (site / "hook").write_text(HOOK.format(moment=self.moment, lines=self.lines))
 
     def _config(self) -> dict[str, Any]:
         def host(name: str) -> dict[str, Any]:
